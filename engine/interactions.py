@@ -1,0 +1,115 @@
+"""Interactions in coordinate form, and the tables that map outside ids to row numbers."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class IdTable:
+    """Text ids by position, as one UTF-8 buffer, so that a table loads by memory map.
+
+    offsets: (n + 1,) int64, where each id starts in `text`; text: (bytes,) uint8.
+    """
+
+    offsets: Int64
+    text: Bytes
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Self:
+        encoded = [value.encode() for value in ids]
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(value) for value in encoded], out=offsets[1:])
+        return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, position: int) -> str:
+        return self.text[self.offsets[position] : self.offsets[position + 1]].tobytes().decode()
+
+    def to_list(self) -> list[str]:
+        raw = self.text.tobytes()
+        bounds = self.offsets.tolist()
+        return [raw[a:b].decode() for a, b in zip(bounds, bounds[1:], strict=False)]
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Map each id to its position (built at first use: about 0.1 µs an id)."""
+        return {value: position for position, value in enumerate(self.to_list())}
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Checked interactions: one entry a (user, item) pair.
+
+    users, items: (n,) int32 positions in the id tables; values: (n,) float32, finite;
+    times: (n,) int64 seconds since 1970 UTC, or None when the file had no time.
+    """
+
+    user_ids: IdTable
+    item_ids: IdTable
+    users: Int32
+    items: Int32
+    values: Float32
+    times: Int64 | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.user_ids), len(self.item_ids)
+
+    def matrix(self, keep: npt.NDArray[np.bool_] | slice = slice(None)) -> sp.csr_matrix:
+        """Build the (n_users, n_items) CSR of the kept entries, indices sorted."""
+        matrix = sp.csr_matrix((self.values[keep], (self.users[keep], self.items[keep])), shape=self.shape)
+        matrix.sort_indices()
+        return matrix
+
+    def save(self, folder: Path) -> None:
+        """Write one `.npy` a member into `folder` (made if missing)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in self._members():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Memory-map what `save` wrote."""
+
+        def member(name: str) -> npt.NDArray:
+            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+        return cls(
+            user_ids=IdTable(member("user_offsets"), member("user_text")),
+            item_ids=IdTable(member("item_offsets"), member("item_text")),
+            users=member("users"),
+            items=member("items"),
+            values=member("values"),
+            times=member("times") if (folder / "times.npy").exists() else None,
+        )
+
+    def _members(self) -> Sequence[tuple[str, npt.NDArray]]:
+        members: list[tuple[str, npt.NDArray]] = [
+            ("user_offsets", self.user_ids.offsets),
+            ("user_text", self.user_ids.text),
+            ("item_offsets", self.item_ids.offsets),
+            ("item_text", self.item_ids.text),
+            ("users", self.users),
+            ("items", self.items),
+            ("values", self.values),
+        ]
+        if self.times is not None:
+            members.append(("times", self.times))
+        return members

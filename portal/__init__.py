@@ -1,0 +1,1 @@
+"""The frame: a small kernel underneath (`portal.core`), the shell on top."""
