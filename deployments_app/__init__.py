@@ -1,0 +1,1 @@
+"""From an approved promotion to traffic."""

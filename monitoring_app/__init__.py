@@ -1,0 +1,1 @@
+"""From what was served to what to do next."""

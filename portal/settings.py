@@ -98,7 +98,9 @@ TEMPLATES = [
 
 # The web process keeps a small pool; under ASGI each request has its own thread, so persistent
 # connections per thread would pile up. Tests and commands open one connection each.
-DATABASES = {"default": dj_database_url.parse(setting("DATABASE_URL"), conn_max_age=0, conn_health_checks=True)}
+DATABASES = {
+    "default": dj_database_url.parse(setting("DATABASE_URL"), conn_max_age=0, conn_health_checks=True)
+}
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     "connect_timeout": 2,
@@ -125,7 +127,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "start"
 LOGOUT_REDIRECT_URL = "sign_in"
-SIGN_IN_LINK_MAX_AGE_S = 15 * 60
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # also how long a one-time sign-in link lives
 
 # Lockout lives in PostgreSQL: an evictable cache would let a flood reset it.
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
@@ -179,7 +181,8 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # Files: content-addressed blobs, artifacts, and the folder that uploads and attempts are written to first.
 STORAGE_DIR = HOME / "storage"
-FILE_UPLOAD_TEMP_DIR = HOME / "storage" / "tmp"
+FILE_UPLOAD_TEMP_DIR = STORAGE_DIR / "tmp"  # same disk as the blobs
+FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 UPLOAD_MAX_BYTES = int(setting("UPLOAD_MAX_BYTES", str(4 * 1024**3)))
 UNPACKED_MAX_BYTES = int(setting("UNPACKED_MAX_BYTES", str(16 * 1024**3)))

@@ -1,0 +1,1 @@
+"""The kernel: tenants, permissions, transitions, leases, audit, storage. Imports nothing of the stages."""

@@ -1,0 +1,48 @@
+"""Where things run, and what it takes to get there."""
+
+from django.db import models
+from django.utils import timezone
+
+from portal.core.ids import PrefixedIdField
+from portal.core.models import Shop
+
+
+class Environment(models.Model):
+    """Where it runs, by which backend, and how many approvals it asks."""
+
+    id = PrefixedIdField("env")
+    shop = models.ForeignKey(Shop, models.CASCADE, related_name="environments")
+    slug = models.SlugField(max_length=40)
+    name = models.CharField(max_length=80)
+    backend = models.CharField(max_length=20, default="local")
+    min_approvals = models.PositiveSmallIntegerField(default=1)
+    blocking_gates = models.JSONField(default=list, blank=True)  # gates that nobody can argue away
+    default_plan = models.JSONField(
+        default=dict, blank=True
+    )  # steps of a rollout unless the request says otherwise
+    keep_warm_s = models.PositiveIntegerField(
+        default=2 * 86_400
+    )  # how long the last good release stays loaded
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["shop", "slug"], name="one_environment_a_slug"),
+            models.CheckConstraint(condition=models.Q(min_approvals__gte=1), name="somebody_approves"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Gateway(models.Model):
+    """One Envoy and its agent, as last reported: which routes it runs."""
+
+    id = PrefixedIdField("gwy")
+    agent_id = models.CharField(max_length=80, unique=True)
+    running_version = models.CharField(max_length=64, blank=True)
+    started_at = models.DateTimeField(null=True)
+    reported_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.agent_id

@@ -1,0 +1,55 @@
+"""One attempt to fit one configuration on one dataset version with one seed."""
+
+from django.db import models
+
+from models_app.models.datasets import DatasetVersion
+from portal.core.ids import PrefixedIdField
+from portal.core.models import LeasedJob, Shop, User
+
+
+class TrainingRun(LeasedJob):
+    """Fit, evaluate and (unless it is the baseline) register."""
+
+    STATUSES = ("queued", "running", "succeeded", "failed", "canceling", "canceled")
+    TRANSITIONS = {
+        "queued": {"running", "canceled", "failed"},
+        "running": {"succeeded", "failed", "canceling"},
+        "canceling": {"canceled", "failed"},
+        "succeeded": set(),
+        "failed": set(),
+        "canceled": set(),
+    }
+    CLAIMABLE = ("queued", "running", "canceling")
+    RUNNING = "running"
+    QUEUE = "train"
+    MAX_ATTEMPTS = 3
+    TASK = "models_app.run_training"
+
+    id = PrefixedIdField("run")
+    shop = models.ForeignKey(Shop, models.CASCADE, related_name="+")
+    group = models.CharField(max_length=40, db_index=True)  # runs started together are compared together
+    dataset_version = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
+    registered_model = models.ForeignKey("models_app.RegisteredModel", models.PROTECT, related_name="runs")
+    algorithm = models.CharField(max_length=40)
+    config = models.JSONField(default=dict)
+    split = models.JSONField(default=dict)  # engine.splitting.SplitConfig
+    split_note = models.TextField(blank=True)  # which split and why, in a sentence
+    seed = models.BigIntegerField(default=0)
+    is_baseline = models.BooleanField(default=False)  # compared with, never registered
+    status = models.CharField(max_length=12, default="queued")
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+
+    log = models.TextField(blank=True)
+    curve = models.JSONField(default=list, blank=True)  # [[iteration, value], …]
+    metrics = models.JSONField(default=dict, blank=True)  # name -> {value, low, high, n}
+    verdicts = models.JSONField(default=dict, blank=True)  # "popularity" | "live" -> comparison
+    per_user_digest = models.CharField(max_length=64, blank=True)  # per-user metrics, for paired tests
+    fit_s = models.FloatField(null=True, blank=True)
+    evaluate_s = models.FloatField(null=True, blank=True)
+    peak_memory_bytes = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["shop", "-created_at"]), models.Index(fields=["due_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} on {self.dataset_version}"

@@ -1,0 +1,3 @@
+from monitoring_app.models.metrics import ArmTotals, MetricPoint
+
+__all__ = ["ArmTotals", "MetricPoint"]
