@@ -1,0 +1,98 @@
+# The commands of this project. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+HOME_DIR := $(or $(AISLE_HOME),$(CURDIR)/var)
+# Compiled kernels belong to the code, not to one stack's data: every stack of this clone shares them.
+export NUMBA_CACHE_DIR ?= $(CURDIR)/var/numba
+export PYTHONUNBUFFERED := 1
+
+DEMO_ARGS := $(if $(FILE),--file "$(abspath $(FILE))") $(if $(ONCE),--once)
+
+.PHONY: help
+help:  ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+##@ Use it
+
+.PHONY: demo
+demo: up  ## The whole story, from ratings to rollback (FILE=ratings.csv: on your file; ONCE=1: then stop)
+	@if [ -n "$(ONCE)" ]; then \
+		status=0; $(BIN)/python manage.py demo $(DEMO_ARGS) || status=$$?; \
+		$(BIN)/python manage.py up --stop; exit $$status; \
+	fi; \
+	$(BIN)/python manage.py demo $(DEMO_ARGS) && echo "The portal stays open. Stop it with: make stop"
+
+.PHONY: up
+up: setup  ## Start everything and wait until it is ready
+	@$(BIN)/python manage.py up
+
+.PHONY: stop
+stop:  ## Stop everything; all data stays
+	@if [ -x $(BIN)/python ]; then $(BIN)/python manage.py up --stop; else echo "Nothing was running."; fi
+
+.PHONY: logs
+logs:  ## Follow the logs of all programs
+	@$(BIN)/python manage.py up --logs
+
+.PHONY: reset
+reset: stop  ## Stop everything and delete all data
+	@rm -rf "$(HOME_DIR)" var
+	@echo "Deleted $(HOME_DIR)."
+
+##@ Set it up
+
+.PHONY: setup
+setup: .venv/.installed var/numba/.compiled  ## Make .venv, install from the locks, compile the kernels
+
+.venv/.created:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"Aisle needs Python 3.11; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=/path/to/python3.11 setup")'
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed: .venv/.created requirements.txt
+	@echo "Installing packages into .venv (a minute or two) ..."
+	@$(PIP) install --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	@echo "Installing the development tools into .venv ..."
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+var/numba/.compiled: .venv/.installed $(shell find engine -name '*.py' -not -path '*/tests/*')
+	@echo "Compiling the numeric kernels ..."
+	@mkdir -p var/numba
+	@$(BIN)/python -c 'from engine.warmup import warm_up; warm_up()'
+	@touch $@
+
+##@ Change it
+
+.PHONY: test
+test: setup .venv/.installed-dev  ## Run all tests against real servers (ARGS="-k word" for some)
+	@tests/run $(ARGS)
+
+.PHONY: check
+check: .venv/.installed-dev  ## Run the static checks: format, lint, types, imports, templates, migrations
+	@$(BIN)/python -m portal.stack.checks
+
+.PHONY: screenshots
+screenshots: setup .venv/.installed-dev  ## Take a picture of every page into screenshots/
+	@$(BIN)/python -m tests.screenshots
+
+.PHONY: bench
+bench: setup .venv/.installed-dev  ## Measure speed and quality; writes docs/reference/performance.md
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+.PHONY: lock
+lock: .venv/.installed-dev  ## Write the hashed locks anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --quiet -o requirements.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt --generate-hashes --no-emit-index-url \
+		--no-header --python-version 3.11 --quiet -o requirements-dev.txt
