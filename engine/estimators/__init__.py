@@ -1,0 +1,8 @@
+"""Every algorithm by its name, in the order in which pages show them."""
+
+from engine.estimators.base import Estimator
+from engine.estimators.popularity import Popularity
+
+ALGORITHMS: dict[str, type[Estimator]] = {each.name: each for each in (Popularity,)}
+
+__all__ = ["ALGORITHMS", "Estimator"]

@@ -1,0 +1,270 @@
+"""The contract of a recommender: what every file beside this one implements.
+
+A user is known either by position in the matrix that was fitted, or by a `UserState` that `fold_in`
+made of a row of interactions; `recommend` and `score` take both. A new estimator writes the methods
+marked abstract and passes `engine.testing.EstimatorContract`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from threadpoolctl import ThreadpoolController
+
+from engine.interactions import Float32, Int32
+from engine.parameters import ConfigError, Parameter, Settings, config_fields, make_config, option
+from engine.topk import mask, select_top
+
+__all__ = [
+    "ConfigError", "Estimate", "Estimator", "Explanation", "Parameter", "Progress", "ProgressCallback",
+    "Recommendations", "Settings", "UserState", "config_fields", "make_config", "option",
+]  # fmt: skip
+
+Arrays = dict[str, npt.NDArray]
+Positions = npt.NDArray[np.integer]
+SCORES_AT_ONCE = 4_000_000  # float32 scores a thread holds while it ranks: 16 MB
+BLAS = ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a long computation is; loss is None where an algorithm minimises nothing."""
+
+    stage: str
+    done: int
+    total: int
+    message: str = ""
+    loss: float | None = None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The best items of some rows: items (n, k) int32, -1 = none; scores (n, k) float32, -inf = none."""
+
+    items: Int32
+    scores: Float32
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class UserState:
+    """What an estimator knows of some users, one row each: factors (n, d) or a CSR of weights."""
+
+    rows: Float32 | sp.csr_matrix
+
+    def __len__(self) -> int:
+        return int(self.rows.shape[0])
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an item was recommended: the items of the user's history and what each adds to the score.
+
+    items: (n,) int32, strongest first; contributions: (n,) float32, in units of the score. When no item of
+    the history had a part in it, both are empty and `note` says what the score rests on.
+    """
+
+    score: float
+    items: Int32
+    contributions: Float32
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fit will cost: peak memory beside the matrix, and time on one ordinary machine."""
+
+    memory_bytes: int
+    seconds: float
+
+
+class Estimator(ABC):
+    """Base of every recommender. Learned arrays end in `_`; `fit` always starts afresh."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    when_to_use: ClassVar[str]
+    Config: ClassVar[type[Settings]]
+
+    n_users_: int
+    n_items_: int
+
+    def __init__(self, config: Settings | None = None, *, seed: int = 0, threads: int = 2) -> None:
+        self.config = self.Config() if config is None else config
+        if not isinstance(self.config, self.Config):
+            raise TypeError(f"{self.name} needs its own Config, not {type(self.config).__qualname__}")
+        self.seed, self.threads = seed, threads
+
+    # Learn -------------------------------------------------------------------------------------
+
+    def fit(self, matrix: sp.csr_matrix, *, progress: ProgressCallback | None = None) -> Self:
+        """Learn from (n_users, n_items) interactions; the same seed and threads give the same model.
+
+        progress is called between iterations and may raise to cancel: the exception passes through.
+        Raises ValueError when the matrix is empty or holds a value that is not finite.
+        """
+        checked = check_matrix(matrix)
+        self.n_users_, self.n_items_ = checked.shape
+        self._fit(checked, progress or (lambda _: None))
+        return self
+
+    @abstractmethod
+    def _fit(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:
+        """Predict what `fit` will cost, before it starts."""
+
+    # Users -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def user_state(self, users: Positions) -> UserState:
+        """Look up fitted users by position."""
+
+    @abstractmethod
+    def fold_in(self, rows: sp.csr_matrix) -> UserState:
+        """Make (n, n_items) rows of interactions of new or returning users ready for `recommend`."""
+
+    # Answer ------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        users: Positions | UserState,
+        k: int = 10,
+        *,
+        seen: sp.csr_matrix | None = None,
+        exclude: Positions | None = None,
+    ) -> Recommendations:
+        """Rank all items for each user and keep the k best; ties go to the lower position.
+
+        seen: one row an asked user, (len(users), n_items): items left out of that user's list.
+        exclude: positions of items left out of every list.
+        """
+        state = self._state(users)
+        items = np.full((len(state), k), -1, np.int32)
+        best = np.full((len(state), k), -np.inf, np.float32)
+        if seen is not None and seen.shape != (len(state), self.n_items_):
+            raise ValueError(f"seen must have shape {(len(state), self.n_items_)}, not {seen.shape}")
+        if seen is not None:
+            indptr, indices = seen.indptr.astype(np.int32), seen.indices.astype(np.int32, copy=False)
+
+        def rank(start: int, stop: int) -> None:
+            scores = self._block_scores(state, start, stop)
+            if seen is not None:
+                mask(scores, indptr, indices, start)
+            if exclude is not None:
+                scores[:, exclude] = -np.inf
+            select_top(scores, scores.view(np.int32), items[start:stop], best[start:stop])
+
+        in_blocks(rank, len(state), max(1, min(256, SCORES_AT_ONCE // self.n_items_)), self.threads)
+        return Recommendations(items, best)
+
+    def score(self, users: Positions | UserState, items: Positions) -> Float32:
+        """Score pairs: the i-th user with the i-th item, (n,) float32, as `recommend` would."""
+        state = self._state(users)
+        if len(items) != len(state):
+            raise ValueError(f"{len(state)} users but {len(items)} items: score takes pairs")
+        return self._pair_scores(state, self._checked(items, self.n_items_, "item"))
+
+    @abstractmethod
+    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+        """Find the k items most like each item, itself left out."""
+
+    @abstractmethod
+    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+        """Find the k users most like each user, the user left out; `items` then holds users."""
+
+    @abstractmethod
+    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+        """Say which items of a (1, n_items) history row raise the score of `item` most."""
+
+    @abstractmethod
+    def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
+        """Score all items for users start..stop: (stop - start, n_items), C-contiguous, free to change."""
+
+    @abstractmethod
+    def _pair_scores(self, state: UserState, items: Int32) -> Float32: ...
+
+    # Keep --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """Give the learned arrays by name, all that `from_arrays` needs."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+        """Take what `arrays` gave; raise ValueError when shapes or positions cannot be right."""
+
+    @classmethod
+    def from_arrays(
+        cls,
+        config: Settings,
+        arrays: Mapping[str, npt.NDArray],
+        *,
+        n_users: int,
+        n_items: int,
+        seed: int = 0,
+        threads: int = 2,
+    ) -> Self:
+        """Rebuild a fitted estimator without copying; raises ValueError when the arrays do not fit."""
+        fitted = cls(config, seed=seed, threads=threads)
+        fitted.n_users_, fitted.n_items_ = n_users, n_items
+        try:
+            fitted._restore(arrays)
+        except KeyError as missing:
+            raise ValueError(f"{cls.name} needs the array {missing}") from None
+        return fitted
+
+    # Shared by estimators ----------------------------------------------------------------------
+
+    def _state(self, users: Positions | UserState) -> UserState:
+        return (
+            users
+            if isinstance(users, UserState)
+            else self.user_state(self._checked(users, self.n_users_, "user"))
+        )
+
+    @staticmethod
+    def _checked(positions: Positions, count: int, what: str) -> Int32:
+        asked = np.atleast_1d(np.asarray(positions, np.int32))
+        if len(asked) and not 0 <= int(asked.min()) <= int(asked.max()) < count:
+            raise ValueError(f"{what} positions go from 0 to {count - 1}")
+        return asked
+
+
+def check_matrix(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Give a float32 CSR with sorted indices and no duplicates; raise ValueError when unusable."""
+    csr = sp.csr_matrix(matrix, dtype=np.float32)
+    if 0 in csr.shape:
+        raise ValueError(
+            f"needs at least one user and one item; the matrix is {csr.shape[0]} × {csr.shape[1]}"
+        )
+    if not np.isfinite(csr.data).all():
+        raise ValueError("every interaction needs a finite value")
+    if not csr.has_canonical_format:
+        csr = csr.copy() if csr is matrix else csr
+        csr.sum_duplicates()
+    return csr
+
+
+def in_blocks(work: Callable[[int, int], None], n: int, size: int, threads: int) -> None:
+    """Call work(start, stop) over blocks of rows, on up to `threads` threads of one BLAS thread each."""
+    starts = range(0, n, size)
+    if len(starts) <= 1 or threads == 1:
+        for start in starts:
+            work(start, min(n, start + size))
+        return
+    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(min(threads, len(starts))) as pool:
+        for _ in pool.map(lambda start: work(start, min(n, start + size)), starts):
+            pass
