@@ -1,0 +1,86 @@
+"""What all tests share: the servers, a whole stack on request, and which tests this machine cannot run."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running_stack import RunningStack
+from tests.services import SharedServers, separate_stack, separate_worker
+
+ROOT = Path(__file__).parent
+SERVERS = pytest.StashKey[SharedServers]()
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def is_arithmetic(path: Path) -> bool:
+    """Tell whether tests at this path need neither Django nor a server."""
+    return path.is_relative_to(ROOT / "engine")
+
+
+def only_arithmetic(config: pytest.Config) -> bool:
+    """Tell whether nothing but the engine's tests was asked for."""
+    paths = [
+        Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args
+    ]
+    return all(is_arithmetic(path) for path in paths)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the servers' addresses, then let Django read its settings."""
+    is_worker = hasattr(config, "workerinput")
+    if is_worker:
+        separate_worker(int(config.workerinput["workerid"].removeprefix("gw")))
+    else:
+        config.stash[SERVERS] = SharedServers()
+        config.stash[SERVERS].set_environment()
+    distributes = not is_worker and bool(getattr(config.option, "numprocesses", None))
+    # The process that only hands out tests must not name the settings: its workers would inherit the name,
+    # and read them before they have a folder of their own.
+    if not distributes and not only_arithmetic(config):
+        os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+        from django.conf import settings
+
+        settings.DATABASES  # noqa: B018 - reads them, so that pytest-django sets Django up
+    if distributes and not only_arithmetic(config):
+        config.stash[SERVERS].start()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests this machine cannot run."""
+    if CHROMIUM is None:
+        reason = "Chromium is not installed (Debian: apt-get install chromium)"
+        for item in items:
+            if item.get_closest_marker("journey"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the servers when a collected test needs them."""
+    servers = session.config.stash.get(SERVERS, None)
+    if servers is not None and not all(is_arithmetic(item.path) for item in session.items):
+        servers.start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers."""
+    servers = config.stash.get(SERVERS, None)
+    if servers is not None:
+        servers.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of the browser."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[RunningStack]:
+    """Run a whole stack with its own folder, ports, database and gateway; stopped at the session's end."""
+    with separate_stack() as home:
+        yield RunningStack(home)
