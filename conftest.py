@@ -84,3 +84,12 @@ def stack() -> Iterator[RunningStack]:
     """Run a whole stack with its own folder, ports, database and gateway; stopped at the session's end."""
     with separate_stack() as home:
         yield RunningStack(home)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Let transactional tests empty the event table, which is otherwise refused even to its owner."""
+    from portal.core.testing import allow_flush
+
+    with django_db_blocker.unblock():
+        allow_flush()

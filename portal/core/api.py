@@ -110,3 +110,58 @@ def accepted(job: LeasedJob, body: dict[str, Any]) -> Response:
     """Answer 202 for long work, with the place where its progress is."""
     location = f"/api/v1/jobs/{job.pk}"
     return Response(body, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
+
+
+JOB_STATES = {
+    "uploading": "queued",
+    "queued": "queued",
+    "pending": "queued",
+    "checking": "running",
+    "running": "running",
+    "progressing": "running",
+    "paused": "running",
+    "canceling": "running",
+    "ready": "succeeded",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "canceled",
+    "aborted": "canceled",
+}
+
+
+class ProgressSerializer(serializers.Serializer):
+    stage = serializers.CharField(allow_blank=True)
+    done = serializers.IntegerField()
+    total = serializers.IntegerField(allow_null=True)
+    unit = serializers.CharField(allow_blank=True)
+    eta_seconds = serializers.FloatField(allow_null=True)
+
+
+class JobSerializer(serializers.Serializer):
+    """How long work is shown, whatever it is."""
+
+    id = serializers.CharField()
+    state = serializers.ChoiceField(choices=["queued", "running", "succeeded", "failed", "canceled"])
+    status = serializers.CharField()
+    progress = ProgressSerializer()
+    result_url = serializers.CharField()
+    error = serializers.JSONField(allow_null=True)
+
+
+def job_body(job: LeasedJob, result_url: str) -> dict[str, Any]:
+    """Describe a job: its state in the API's words, its progress, and where its result is."""
+    name: str = job.status  # type: ignore[attr-defined]
+    return {
+        "id": job.pk,
+        "state": JOB_STATES[name],
+        "status": name,
+        "progress": {
+            "stage": job.stage,
+            "done": job.progress_done,
+            "total": job.progress_total,
+            "unit": job.progress_unit,
+            "eta_seconds": job.eta_s,
+        },
+        "result_url": result_url,
+        "error": job.error,
+    }

@@ -1,5 +1,7 @@
 """People, shops and roles."""
 
+import re
+
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
@@ -21,8 +23,29 @@ class SignInLinks(PasswordResetTokenGenerator):
 sign_in_links = SignInLinks()
 
 
+# First segments of addresses that are not shops.
+RESERVED_SLUGS = {
+    "api",
+    "static",
+    "sign-in",
+    "sign-out",
+    "password",
+    "theme",
+    "csp-report",
+    "healthz",
+    "metrics",
+    "gateway",
+    "gallery",
+    "v2",
+}
+
+
 def open_shop(*, slug: str, name: str) -> Shop:
     """Found a shop (an operator's command; nobody may do it over the web)."""
+    if slug in RESERVED_SLUGS or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) or len(slug) > 40:
+        raise InvalidInput(
+            f"{slug!r} cannot be a shop's short name: use a-z, 0-9 and single hyphens, 40 at most."
+        )
     if Shop.objects.filter(slug=slug).exists():
         raise Conflict(f"There is a shop named {slug} already.")
     with transaction.atomic():

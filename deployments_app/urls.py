@@ -1,0 +1,5 @@
+"""Pages, below /{shop}/."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,70 @@
+"""Signing in and out, and what a person chooses for themself."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import login, update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.views import LoginView, LogoutView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from portal.core.models import User
+from portal.core.people import sign_in_links
+
+THEMES = ("light", "dark", "system")
+
+
+@method_decorator(login_not_required, name="dispatch")
+class SignIn(LoginView):
+    template_name = "portal/sign_in.html"
+    redirect_authenticated_user = True
+
+
+class SignOut(LogoutView):
+    http_method_names = ["post", "options"]
+
+
+@login_not_required
+def sign_in_by_link(request: HttpRequest, user_id: str, token: str) -> HttpResponse:
+    """Sign in by a one-time link; the GET only shows the button, so a mail scanner does not use it up."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None or not sign_in_links.check_token(user, token):
+        return render(request, "portal/sign_in_link.html", {"is_valid": False}, status=410)
+    if request.method != "POST":
+        return render(request, "portal/sign_in_link.html", {"is_valid": True, "person": user})
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    return redirect("start")
+
+
+@sensitive_post_parameters()
+def change_password(request: HttpRequest) -> HttpResponse:
+    """Set or change one's own password; other sessions of the person end."""
+    form_class: Any = PasswordChangeForm if request.user.has_usable_password() else SetPasswordForm
+    form = form_class(request.user, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        update_session_auth_hash(request, form.save())
+        messages.success(request, "Your password is changed. Other sessions of yours have ended.")
+        return redirect("start")
+    return render(request, "portal/password.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@login_not_required
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Remember the theme in a cookie, so that the next page arrives in it."""
+    chosen = request.POST.get("theme", "")
+    target = request.POST.get("next", "/")
+    if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
+        target = "/"
+    response = redirect(target)
+    if chosen in THEMES:
+        response.set_cookie(
+            "aisle_theme", chosen, max_age=365 * 86_400, samesite="Lax", secure=request.is_secure()
+        )
+    return response

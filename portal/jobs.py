@@ -1,0 +1,43 @@
+"""Long work of any stage under one address: the ids of runs, dataset versions and rollouts are job ids."""
+
+from typing import Any
+
+from deployments_app.models import Rollout
+from models_app.models import DatasetVersion, TrainingRun
+from portal.core.actors import Actor
+from portal.core.api import JOB_STATES, job_body
+from portal.core.errors import NotFound
+from portal.core.models import LeasedJob, Shop
+from portal.core.permissions import authorize
+
+FINISHED = ("succeeded", "failed", "canceled")
+
+# Prefix of the id -> (row, action that may read it, where its result is)
+KINDS: dict[str, tuple[type[LeasedJob], str, str]] = {
+    "dsv": (DatasetVersion, "datasets.read", "/api/v1/dataset-versions/"),
+    "run": (TrainingRun, "training.read", "/api/v1/training-runs/"),
+    "rol": (Rollout, "rollouts.read", "/api/v1/rollouts/"),
+}
+
+
+def find_job(actor: Actor, shop: Shop, job_id: str) -> dict[str, Any]:
+    """Describe one job of the shop; raises NotFound for others' and unknown ids."""
+    kind = KINDS.get(job_id.partition("_")[0])
+    if kind is None:
+        raise NotFound("There is no such job.")
+    model, action, url = kind
+    authorize(actor, action, shop)
+    job: Any = model._default_manager.filter(pk=job_id, shop=shop).first()
+    if job is None:
+        raise NotFound("There is no such job.")
+    return job_body(job, url + job_id)
+
+
+def running_jobs(shop: Shop, limit: int = 5) -> list[Any]:
+    """The shop's unfinished jobs, newest first, for the tray."""
+    unfinished = [status for status, state in JOB_STATES.items() if state in ("queued", "running")]
+    found: list[Any] = []
+    for model, _, _ in KINDS.values():
+        rows = model._default_manager.filter(shop=shop, status__in=set(unfinished) - {"uploading"})
+        found.extend(rows.order_by("-created_at")[:limit])
+    return sorted(found, key=lambda job: job.created_at, reverse=True)[:limit]
