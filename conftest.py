@@ -30,9 +30,9 @@ def only_arithmetic(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the servers' addresses, then let Django read its settings."""
-    is_worker = hasattr(config, "workerinput")
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
     if is_worker:
-        separate_worker(int(config.workerinput["workerid"].removeprefix("gw")))
+        separate_worker(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
     else:
         config.stash[SERVERS] = SharedServers()
         config.stash[SERVERS].set_environment()

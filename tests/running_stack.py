@@ -1,6 +1,5 @@
 """A running stack, as journeys and fault tests see it: addresses, processes, commands."""
 
-import json
 import os
 import signal
 import subprocess
@@ -29,7 +28,7 @@ class RunningStack:
     @property
     def values(self) -> dict[str, str]:
         """Return everything in `stack.json`."""
-        return json.loads((self.path / "stack.json").read_text())  # type: ignore[no-any-return]
+        return self.home.values
 
     @property
     def portal_url(self) -> str:
