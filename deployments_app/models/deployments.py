@@ -70,13 +70,17 @@ class Workload(models.Model):
     """The servers of one release: whether they are wanted, and what the backend last saw."""
 
     release = models.OneToOneField(Release, models.CASCADE, primary_key=True, related_name="workload")
-    is_wanted = models.BooleanField(default=True)
+    is_wanted = models.BooleanField(default=True)  # False: out of the routes, about to be removed
+    unwanted_since = models.DateTimeField(null=True, blank=True)
     replicas = models.PositiveSmallIntegerField(default=1)
     ready = models.PositiveSmallIntegerField(default=0)
-    endpoints = models.JSONField(default=list)  # "host:port" of ready servers
+    # "host:port" of ready servers; while none is ready, of the last that were: they come back there, and
+    # until then the gateway asks the stable release.
+    endpoints = models.JSONField(default=list)
     reason = models.CharField(max_length=300, blank=True)
     restarts = models.PositiveIntegerField(default=0)
     observed_at = models.DateTimeField(null=True)
+    not_ready_since = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"servers of {self.release}"

@@ -44,6 +44,7 @@ class Rollout(LeasedJob):
     weight_pct = models.PositiveSmallIntegerField(default=0)
     salt = models.CharField(max_length=40)
     step_started_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)  # when a person paused it; null if Aisle did
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     note = models.TextField(blank=True)  # why somebody rolled back, told afterwards
     received_at = models.DateTimeField(null=True, blank=True)  # when the click arrived
@@ -75,6 +76,7 @@ class AnalysisVerdict(models.Model):
         default=list
     )  # [{name, label, verdict, value, stable, threshold, unit, n, sentence}]
     created_at = models.DateTimeField(default=timezone.now)
+    measured_at = models.DateTimeField(default=timezone.now)  # last time that this verdict was found
 
     class Meta:
         indexes = [models.Index(fields=["rollout", "-created_at"])]

@@ -1,0 +1,132 @@
+"""What a rollout plan is: steps, patience and limits. Plain data in, plain data out."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from portal.core.errors import InvalidInput
+
+MAX_STEPS = 10
+MAX_HOLD_S = 14 * 86_400
+MAX_ANSWERS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """A share of shoppers, how long it is held at least, and how many answers each arm needs by then."""
+
+    weight_pct: int
+    hold_s: float = 0
+    min_answers: int = 0
+
+    @property
+    def is_judged(self) -> bool:
+        """Tell whether the step waits for a verdict; a last step without hold or sample does not."""
+        return self.weight_pct < 100 or self.hold_s > 0 or self.min_answers > 0
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What a canary may do at most: share of 5xx answers, and p95 as a multiple of stable's."""
+
+    max_error_ratio: float = 0.01
+    p95_ratio: float = 1.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole way to 100 %.
+
+    max_wait_s: how long a step waits for data or a verdict beyond its hold before it pauses.
+    ready_within_s: how long servers may take to become ready, and be away later, before it is given up.
+    """
+
+    steps: tuple[Step, ...]
+    max_wait_s: float = 86_400
+    ready_within_s: float = 120
+    checks: Checks = field(default_factory=Checks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "steps": [asdict(step) for step in self.steps]}
+
+
+AT_ONCE = Plan(steps=(Step(100),))
+DEFAULT_PLAN = Plan(steps=(Step(10, 600, 100), Step(50, 600, 100), Step(100)))
+
+
+def read_plan(data: Any) -> Plan:
+    """Read and check a plan; raises InvalidInput with a pointer to every wrong place."""
+    problems: list[dict[str, str]] = []
+    own = _object(data, "", {each.name for each in fields(Plan)}, problems)
+    steps = own.get("steps")
+    if not isinstance(steps, list) or not 1 <= len(steps) <= MAX_STEPS:
+        _refuse(problems, "/steps", f"A plan has 1 to {MAX_STEPS} steps.")
+        steps = []
+    read_steps = tuple(_step(each, f"/steps/{index}", problems) for index, each in enumerate(steps))
+    weights = [step.weight_pct for step in read_steps]
+    if not problems and weights != sorted(set(weights)):
+        _refuse(problems, "/steps", "Each step's share must be larger than the one before.")
+    if not problems and weights[-1] != 100:
+        _refuse(problems, f"/steps/{len(weights) - 1}/weight_pct", "The last step must be 100 %.")
+    checks = _object(own.get("checks", {}), "/checks", {each.name for each in fields(Checks)}, problems)
+    plan = Plan(
+        steps=read_steps,
+        max_wait_s=_number(own, "max_wait_s", "", Plan.max_wait_s, (0, MAX_HOLD_S), problems),
+        ready_within_s=_number(own, "ready_within_s", "", Plan.ready_within_s, (1, 3600), problems),
+        checks=Checks(
+            max_error_ratio=_number(
+                checks, "max_error_ratio", "/checks", Checks.max_error_ratio, (0, 1), problems
+            ),
+            p95_ratio=_number(checks, "p95_ratio", "/checks", Checks.p95_ratio, (1, 100), problems),
+        ),
+    )
+    if problems:
+        sentence = "; ".join(f"{each['pointer'] or '/'}: {each['detail']}" for each in problems[:3])
+        raise InvalidInput(f"The plan is not right. {sentence}", code="invalid_plan", errors=problems)
+    return plan
+
+
+def validate_plan(data: Any) -> dict[str, Any]:
+    """Check a plan and return it complete, with every default written out."""
+    return read_plan(data).to_json()
+
+
+def _step(data: Any, where: str, problems: list[dict[str, str]]) -> Step:
+    own = _object(data, where, {each.name for each in fields(Step)}, problems)
+    return Step(
+        weight_pct=int(_number(own, "weight_pct", where, None, (1, 100), problems, whole=True)),
+        hold_s=_number(own, "hold_s", where, 0, (0, MAX_HOLD_S), problems),
+        min_answers=int(_number(own, "min_answers", where, 0, (0, MAX_ANSWERS), problems, whole=True)),
+    )
+
+
+def _object(data: Any, where: str, known: set[str], problems: list[dict[str, str]]) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        _refuse(problems, where, "This must be an object.")
+        return {}
+    for name in sorted(set(map(str, data)) - known):
+        _refuse(problems, f"{where}/{name[:80]}", f"Unknown name. Known are: {', '.join(sorted(known))}.")
+    return data
+
+
+def _number(
+    own: dict[str, Any],
+    name: str,
+    where: str,
+    default: float | None,
+    bounds: tuple[float, float],
+    problems: list[dict[str, str]],
+    *,
+    whole: bool = False,
+) -> float:
+    low, high = bounds
+    value = own.get(name, default)
+    right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not right or not low <= value <= high:
+        kind = "whole number" if whole else "number"
+        _refuse(problems, f"{where}/{name}", f"This must be a {kind} from {low:g} to {high:g}.")
+        return low
+    return value
+
+
+def _refuse(problems: list[dict[str, str]], pointer: str, detail: str) -> None:
+    problems.append({"pointer": pointer, "code": "invalid", "detail": detail})
