@@ -1,0 +1,197 @@
+"""An item file, line by line: titles, categories and prices by item id."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from engine.fields import CONTROL, IdCodes, Numbers, Reason, explain_id, explain_number
+from engine.interactions import Float32, IdTable
+from engine.records import Batch, Records
+from engine.refusals import FileRefused, Problem, ProblemLog, show
+from engine.roles import check_roles
+from engine.sniffing import FileFormat
+from engine.streams import Limits, Progress
+
+TEXT_BYTES = 1_000
+BLANK = re.compile(r"[\s]+")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What is known about items, by the position of their id. prices: (n,) float32, NaN where not given."""
+
+    ids: IdTable
+    titles: IdTable
+    categories: IdTable
+    prices: Float32
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def save(self, folder: Path) -> None:
+        """Write one `.npy` a member into `folder` (made if missing)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("ids", "titles", "categories"):
+            table: IdTable = getattr(self, name)
+            np.save(folder / f"{name}_offsets.npy", table.offsets, allow_pickle=False)
+            np.save(folder / f"{name}_text.npy", table.text, allow_pickle=False)
+        np.save(folder / "prices.npy", self.prices, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Memory-map what `save` wrote."""
+
+        def member(name: str) -> Any:
+            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+        ids, titles, categories = (
+            IdTable(member(f"{name}_offsets"), member(f"{name}_text"))
+            for name in ("ids", "titles", "categories")
+        )
+        return cls(ids, titles, categories, member("prices"))
+
+
+@dataclass(frozen=True)
+class CheckedItems:
+    """What a check found. catalogue is None when bad lines stopped it; problems are the first 20.
+
+    duplicates: rows replaced by a later row of the same id.
+    """
+
+    catalogue: Catalogue | None
+    report: dict[str, Any]
+    problems: list[Problem]
+    problem_count: int
+    counts: dict[str, int]
+    rows: int
+    left_out: int
+    duplicates: int
+
+
+def check_items(
+    path: Path,
+    file_format: FileFormat,
+    roles: Mapping[str, int] | None = None,
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    leave_out_bad_rows: bool = False,
+) -> CheckedItems:
+    """Read every line of an item file, and load it when all are right.
+
+    roles: column index by role, `file_format.roles` if None; item is required, title, category and price are
+    not. Of rows with the same id the last one stands.
+    Raises FileRefused when the file cannot be read to its end.
+    """
+    roles = dict(file_format.roles if roles is None else roles)
+    check_roles(file_format.columns, roles, ("item",))
+    limits = limits or Limits()
+    log = ProblemLog()
+    records = Records(path, file_format.layout, log=log, limits=limits, progress=progress)
+    reader = _Items(file_format.columns, roles, limits, log)
+    for batch in records:
+        reader.read(batch)
+    if records.rows == 0:
+        raise FileRefused("no_rows", "The file has no data rows.", "Choose the file that has the rows.")
+    left_out = reader.bad_rows + records.bad_rows
+    found = log.first, log.total, dict(log.counts), records.rows
+    if log.total and not leave_out_bad_rows:
+        return CheckedItems(None, {"rows": records.rows}, *found, left_out=0, duplicates=0)
+    catalogue = reader.finish()
+    report = {
+        "rows": records.rows,
+        "left_out": left_out,
+        "items": len(catalogue),
+        "with_title": int(np.count_nonzero(np.diff(catalogue.titles.offsets))),
+        "with_category": int(np.count_nonzero(np.diff(catalogue.categories.offsets))),
+        "with_price": int(np.count_nonzero(~np.isnan(catalogue.prices))),
+        "duplicates": reader.duplicates,
+    }
+    return CheckedItems(catalogue, report, *found, left_out=left_out, duplicates=reader.duplicates)
+
+
+class _Items:
+    """Rows of an item file by id; a later row of the same id replaces the earlier one."""
+
+    def __init__(
+        self, names: Sequence[str], roles: Mapping[str, int], limits: Limits, log: ProblemLog
+    ) -> None:
+        self.bad_rows = 0
+        self.duplicates = 0
+        self._names = names
+        self._roles = roles
+        self._limits = limits
+        self._log = log
+        self._ids = IdCodes(limits.id_bytes)
+        self._numbers = Numbers()
+        self._rows: dict[int, tuple[str, str, float]] = {}
+
+    def read(self, batch: Batch) -> None:
+        """Take one batch."""
+        n = len(batch.lines)
+        ids, titles, categories, prices = (
+            batch.columns[self._roles[role]] if role in self._roles else [""] * n
+            for role in ("item", "title", "category", "price")
+        )
+        for line, item, title, category, price in zip(
+            batch.lines.tolist(), ids, titles, categories, prices, strict=True
+        ):
+            code = self._ids[item]
+            amount = self._numbers[price] if price.strip() else np.nan
+            reasons = (
+                ("item", item, explain_id(code, self._limits.id_bytes) if code < 0 else None),
+                ("title", title, _explain_text(title)),
+                ("category", category, _explain_text(category)),
+                ("price", price, _explain_price(price, amount)),
+            )
+            problems = [self._problem(line, role, text, reason) for role, text, reason in reasons if reason]
+            for problem in problems:
+                self._log.note(problem.code, 1, [problem])
+            if problems:
+                self.bad_rows += 1
+                continue
+            self.duplicates += code in self._rows
+            self._rows[code] = (_tidy(title), _tidy(category), amount)
+
+    def finish(self) -> Catalogue:
+        """Return the catalogue, in the order in which ids were first seen."""
+        rows = self._rows
+        return Catalogue(
+            IdTable.of(self._ids.names[code] for code in rows),
+            IdTable.of(title for title, _, _ in rows.values()),
+            IdTable.of(category for _, category, _ in rows.values()),
+            np.fromiter((price for _, _, price in rows.values()), np.float32, len(rows)),
+        )
+
+    def _problem(self, line: int, role: str, text: str, reason: Reason) -> Problem:
+        name = self._names[self._roles[role]]
+        return Problem(
+            reason.code, line, name, show(text), f"{name} on line {line} {reason.what}", reason.hint
+        )
+
+
+def _tidy(text: str) -> str:
+    return BLANK.sub(" ", text).strip()
+
+
+def _explain_text(text: str) -> Reason | None:
+    if len(text) > TEXT_BYTES or len(text.encode()) > TEXT_BYTES:
+        return Reason("long_text", f"is longer than {TEXT_BYTES:,} bytes.", "Shorten it.")
+    if not text.isprintable() and CONTROL.search(BLANK.sub(" ", text)):
+        return Reason("control_character", "contains a control character.", "Remove it.")
+    return None
+
+
+def _explain_price(text: str, amount: float) -> Reason | None:
+    if not text.strip():
+        return None
+    if np.isnan(amount):
+        reason = explain_number(text)
+        if reason.code == "not_a_number":
+            return Reason("not_a_number", "is not a number.", "Write the amount alone, such as 12.50.")
+        return reason
+    return Reason("negative_price", "is negative.", "A price is 0 or more.") if amount < 0 else None

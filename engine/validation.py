@@ -1,0 +1,241 @@
+"""A file of interactions, line by line: checked arrays, or the exact lines to mend."""
+
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.duplicates import count_conflicts, find_superseded
+from engine.fields import (
+    IdCodes,
+    Numbers,
+    Reason,
+    explain_id,
+    explain_number,
+    mark_outside,
+)
+from engine.interactions import IdTable, Interactions
+from engine.records import Batch, Records
+from engine.refusals import FileRefused, Problem, ProblemLog, show
+from engine.report import FileFacts, describe_dataset
+from engine.roles import INTERACTION_ROLES, check_roles
+from engine.sniffing import FileFormat
+from engine.streams import Limits, Progress
+from engine.times import BAD_TIME, Times, guess_ticks
+
+BAD_TIMESTAMP = Reason(
+    "bad_timestamp",
+    "is not a time between 1970 and 2100.",
+    "Use seconds since 1970, or a date such as 2024-01-31 or 2024-01-31T18:30:00Z.",
+)
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """What a check found. interactions is None when bad lines stopped it; problems are the first 20."""
+
+    interactions: Interactions | None
+    report: dict[str, Any]
+    problems: list[Problem]
+    problem_count: int
+    counts: dict[str, int]
+    rows: int
+    left_out: int
+
+
+def check_interactions(
+    path: Path,
+    file_format: FileFormat,
+    roles: Mapping[str, int] | None = None,
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    leave_out_bad_rows: bool = False,
+    now: float | None = None,
+) -> CheckedFile:
+    """Read every line of a file, and load it when all are right.
+
+    roles: column index by role, `file_format.roles` if None; user and item are required, without a value
+    each row counts as 1. leave_out_bad_rows: load the other rows instead of nothing. now: seconds since 1970,
+    for the warning about future dates.
+    Raises FileRefused when the file cannot be read to its end or has fewer than two users or items.
+    """
+    roles = dict(file_format.roles if roles is None else roles)
+    check_roles(file_format.columns, roles, INTERACTION_ROLES[:2])
+    limits = limits or Limits()
+    log = ProblemLog()
+    records = Records(path, file_format.layout, log=log, limits=limits, progress=progress)
+    columns = _Columns(file_format, roles, limits, log)
+    bad_rows = 0
+    for batch in records:
+        bad_rows += columns.read(batch, keep=leave_out_bad_rows or not (log.total or records.bad_rows))
+    bad_rows += records.bad_rows
+    if records.rows == 0:
+        raise FileRefused("no_rows", "The file has no data rows.", "Choose the file that has the rows.")
+    found = log.first, log.total, dict(log.counts), records.rows
+    if log.total and not leave_out_bad_rows:
+        return CheckedFile(None, {"rows": records.rows}, *found, left_out=0)
+    interactions, superseded, conflicts = columns.finish()
+    facts = FileFacts(
+        rows=records.rows,
+        left_out=bad_rows,
+        duplicates=superseded,
+        conflicting=conflicts,
+        has_values="value" in roles,
+        ignores_events="event_type" in roles,
+        changed_ids=columns.users.changed + columns.items.changed,
+        invisible_ids=_count_invisible(columns.users.names) + _count_invisible(columns.items.names),
+        now=time.time() if now is None else now,
+    )
+    return CheckedFile(interactions, describe_dataset(interactions, facts), *found, left_out=bad_rows)
+
+
+class _Columns:
+    """The columns that have a role, read batch by batch."""
+
+    def __init__(
+        self, file_format: FileFormat, roles: Mapping[str, int], limits: Limits, log: ProblemLog
+    ) -> None:
+        self.users, self.items = IdCodes(limits.id_bytes), IdCodes(limits.id_bytes)
+        self._roles = roles
+        self._names = file_format.columns
+        self._limits = limits
+        self._log = log
+        self._numbers = Numbers()
+        has_time = "time" in roles
+        self._times = Times(guess_ticks(file_format.sample_column(roles["time"])) if has_time else None)
+        self._parts: dict[str, list[npt.NDArray[Any]]] = {
+            role: [] for role in ("user", "item", "value", "time") if role in roles
+        }
+
+    def read(self, batch: Batch, *, keep: bool) -> int:
+        """Take one batch and return how many of its rows are bad. keep: whether good rows are wanted."""
+        bad = np.zeros(len(batch.lines), bool)
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for role, ids in (("user", self.users), ("item", self.items)):
+            codes = arrays[role] = ids.read(self._column(batch, role))
+            if codes.size and codes.min() < 0:
+                bad |= self._note_ids(batch, role, codes)
+        if "value" in self._roles:
+            arrays["value"] = self._numbers.read(self._column(batch, "value"))
+            bad |= self._note_values(batch, arrays["value"])
+        if "time" in self._roles:
+            seconds = arrays["time"] = self._times.read(self._column(batch, "time"))
+            wrong = seconds == BAD_TIME
+            self._note(batch, "time", {BAD_TIMESTAMP: np.flatnonzero(wrong)})
+            bad |= wrong
+        bad_rows = int(np.count_nonzero(bad))
+        if keep:
+            good = ~bad if bad_rows else slice(None)
+            for role, array in arrays.items():
+                self._parts[role].append(array[good])
+        return bad_rows
+
+    def finish(self) -> tuple[Interactions, int, int]:
+        """Return (interactions, duplicates dropped, those of them with another value)."""
+        arrays = {role: self._join(role) for role in self._parts}
+        users, items, times = arrays["user"], arrays["item"], arrays.get("time")
+        values = arrays.get("value", np.ones(len(users), np.float32))
+        _require_two(len(self.users.names), "user")
+        _require_two(len(self.items.names), "item")
+        superseded, winners = find_superseded(users, items, times)
+        conflicts = count_conflicts(values, superseded, winners)
+        if len(winners):
+            stands = ~superseded
+            users, items, values = users[stands], items[stands], values[stands]
+            times = times[stands] if times is not None else None
+        user_ids, users = _drop_unused(self.users.names, users)
+        item_ids, items = _drop_unused(self.items.names, items)
+        _require_two(len(user_ids), "user")
+        _require_two(len(item_ids), "item")
+        return Interactions(user_ids, item_ids, users, items, values, times), len(winners), conflicts
+
+    def _join(self, role: str) -> npt.NDArray[Any]:
+        parts = self._parts[role]
+        joined = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+        parts.clear()
+        return joined
+
+    def _column(self, batch: Batch, role: str) -> Sequence[str]:
+        return batch.columns[self._roles[role]]
+
+    def _note_ids(self, batch: Batch, role: str, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        wrong = codes < 0
+        self._note(
+            batch,
+            role,
+            {
+                explain_id(int(code), self._limits.id_bytes): np.flatnonzero(codes == code)
+                for code in np.unique(codes[wrong])
+            },
+        )
+        return wrong
+
+    def _note_values(self, batch: Batch, values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        limits = self._limits
+        wrong = np.isnan(values)
+        by_reason: dict[Reason, list[int]] = {}
+        column = self._column(batch, "value")
+        for position in np.flatnonzero(wrong).tolist():
+            by_reason.setdefault(explain_number(column[position]), []).append(position)
+        outside = mark_outside(values, limits.value_min, limits.value_max)
+        if outside.any():
+            allowed = f"{_bound(limits.value_min, 'any')} to {_bound(limits.value_max, 'any')}"
+            reason = Reason("out_of_range", f"is outside the declared range {allowed}.", "Correct it.")
+            by_reason[reason] = np.flatnonzero(outside).tolist()
+        self._note(batch, "value", {reason: np.array(found) for reason, found in by_reason.items()})
+        return wrong | outside
+
+    def _note(self, batch: Batch, role: str, found: Mapping[Reason, npt.NDArray[np.int64]]) -> None:
+        name, column = self._names[self._roles[role]], self._column(batch, role)
+        for reason, positions in found.items():
+            self._log.note(
+                reason.code,
+                len(positions),
+                (
+                    Problem(
+                        reason.code,
+                        line := int(batch.lines[position]),
+                        name,
+                        show(column[position]),
+                        f"{name} on line {line} {reason.what}",
+                        reason.hint,
+                    )
+                    for position in positions
+                ),
+            )
+
+
+def _bound(value: float | None, otherwise: str) -> str:
+    return otherwise if value is None else f"{value:g}"
+
+
+def _require_two(found: int, what: str) -> None:
+    if found < 2:
+        raise FileRefused(
+            "too_few",
+            f"Learning needs at least 2 users and 2 items; found {found} {what}{'s' if found != 1 else ''}.",
+            f"Check that the right column is chosen as the {what}.",
+        )
+
+
+def _drop_unused(names: list[str], codes: npt.NDArray[np.int32]) -> tuple[IdTable, npt.NDArray[np.int32]]:
+    """Leave out the ids that only bad rows had."""
+    used = np.zeros(len(names), bool)
+    used[codes] = True
+    if used.all():
+        return IdTable.of(names), codes
+    renumbered = np.cumsum(used, dtype=np.int32) - 1
+    return IdTable.of(name for name, keep in zip(names, used, strict=True) if keep), renumbered[codes]
+
+
+def _count_invisible(names: Sequence[str]) -> int:
+    """Count ids with characters that show nothing, such as a zero-width space or a change of direction."""
+    wide = (name for name in names if not name.isascii())
+    return sum("Cf" in Counter(map(unicodedata.category, name)) for name in wide)
