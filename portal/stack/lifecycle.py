@@ -78,8 +78,11 @@ def _clear_the_place(home: StackHome, supervisor: Supervisor, say: Say) -> None:
     serving = set(model_servers(home))
     end_processes([p for p in supervised_processes(supervisor.server_url) if p not in serving])
     _end_leftover_redis(home)
-    for sentence in home.replace_taken_ports():
+    changes = home.replace_taken_ports()
+    for sentence in changes:
         say(sentence)
+    if changes:  # the gateway would start from the old ones
+        (home.gateway / "bootstrap.json").unlink(missing_ok=True)
 
 
 def _end_leftover_redis(home: StackHome) -> None:
