@@ -60,8 +60,9 @@ class DatasetVersion(LeasedJob):
     roles = models.JSONField(default=dict, blank=True)  # role -> column position
     items_format = models.JSONField(default=dict, blank=True)
     items_roles = models.JSONField(default=dict, blank=True)
+    leave_out_bad_rows = models.BooleanField(default=False)  # load the right lines although some are wrong
 
-    interactions_digest = models.CharField(max_length=64, blank=True)  # tree in storage
+    interactions_digest = models.CharField(max_length=64, blank=True)  # of models_app.snapshots, in storage
     row_count = models.BigIntegerField(null=True, blank=True)
     user_count = models.BigIntegerField(null=True, blank=True)
     item_count = models.BigIntegerField(null=True, blank=True)

@@ -1,14 +1,25 @@
 """One attempt to fit one configuration on one dataset version with one seed."""
 
 from django.db import models
+from django.db.models import Q
 
 from models_app.models.datasets import DatasetVersion
 from portal.core.ids import PrefixedIdField
 from portal.core.models import LeasedJob, Shop, User
 
 
+class RunRole(models.TextChoices):
+    """What a run is for; only a candidate's model is registered."""
+
+    CANDIDATE = "candidate"
+    BASELINE = "baseline"  # popularity, which every candidate is compared with
+    CHAMPION = "champion"  # a registered version's recipe, fitted anew on the same split
+
+
 class TrainingRun(LeasedJob):
-    """Fit, evaluate and (unless it is the baseline) register."""
+    """Fit, evaluate and, if it is a candidate, register."""
+
+    STAGES = ("load", "split", "fit", "evaluate", "refit", "register")
 
     STATUSES = ("queued", "running", "succeeded", "failed", "canceling", "canceled")
     TRANSITIONS = {
@@ -35,7 +46,10 @@ class TrainingRun(LeasedJob):
     split = models.JSONField(default=dict)  # engine.splitting.SplitConfig
     split_note = models.TextField(blank=True)  # which split and why, in a sentence
     seed = models.BigIntegerField(default=0)
-    is_baseline = models.BooleanField(default=False)  # compared with, never registered
+    role = models.CharField(max_length=10, choices=RunRole, default=RunRole.CANDIDATE)
+    recipe_of = models.ForeignKey(  # a champion run: the version whose algorithm and config it uses
+        "models_app.ModelVersion", models.PROTECT, null=True, blank=True, related_name="+"
+    )
     status = models.CharField(max_length=12, default="queued")
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
 
@@ -49,6 +63,13 @@ class TrainingRun(LeasedJob):
     peak_memory_bytes = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["group", "role"],
+                condition=~Q(role="candidate"),
+                name="one_baseline_and_champion_a_group",
+            )
+        ]
         indexes = [models.Index(fields=["shop", "-created_at"]), models.Index(fields=["due_at"])]
 
     def __str__(self) -> str:

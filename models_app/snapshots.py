@@ -1,0 +1,80 @@
+"""What this stage keeps in storage beside rows: checked data, and metrics of single users.
+
+A tree's digest is the SHA-256 of the list of its files with theirs, so it names the content.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.catalogue import Catalogue
+from engine.interactions import Interactions
+from engine.items import ItemFacts
+from portal.core.storage import store_tree, tree_path
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The checked content of one dataset version."""
+
+    interactions: Interactions
+    catalogue: Catalogue | None
+
+    def item_facts(self) -> ItemFacts | None:
+        """Titles, categories and prices in the order of the interactions' item table."""
+        if self.catalogue is None:
+            return None
+        known, catalogue = self.catalogue.ids.positions, self.catalogue
+        places = [known.get(item) for item in self.interactions.item_ids.to_list()]
+        titles, categories = catalogue.titles.to_list(), catalogue.categories.to_list()
+        prices = catalogue.prices
+        return ItemFacts.of(
+            ["" if at is None else titles[at] for at in places],
+            [None if at is None else categories[at] or None for at in places],
+            [float("nan") if at is None else float(prices[at]) for at in places],
+        )
+
+
+def keep_snapshot(folder: Path, snapshot: Snapshot) -> str:
+    """Write a snapshot into the empty `folder`, move that into storage and return its digest."""
+    snapshot.interactions.save(folder / "interactions")
+    if snapshot.catalogue is not None:
+        snapshot.catalogue.save(folder / "items")
+    return _keep(folder)
+
+
+def load_snapshot(digest: str) -> Snapshot:
+    """Memory-map the snapshot kept under `digest`."""
+    folder = tree_path(digest)
+    items = folder / "items"
+    return Snapshot(
+        Interactions.load(folder / "interactions"), Catalogue.load(items) if items.exists() else None
+    )
+
+
+def keep_arrays(folder: Path, arrays: dict[str, npt.NDArray]) -> str:
+    """Write named arrays into the empty `folder`, move that into storage and return the digest."""
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    return _keep(folder)
+
+
+def load_arrays(digest: str) -> dict[str, npt.NDArray]:
+    """Memory-map the arrays kept under `digest`."""
+    return {
+        path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
+        for path in sorted(tree_path(digest).glob("*.npy"))
+    }
+
+
+def _keep(folder: Path) -> str:
+    listing = hashlib.sha256()
+    for path in sorted(folder.rglob("*.npy")):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        listing.update(f"{digest}  {path.relative_to(folder)}\n".encode())
+    store_tree(folder, listing.hexdigest())
+    return listing.hexdigest()
