@@ -258,13 +258,28 @@ def check_matrix(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return csr
 
 
-def in_blocks(work: Callable[[int, int], None], n: int, size: int, threads: int) -> None:
-    """Call work(start, stop) over blocks of rows, on up to `threads` threads of one BLAS thread each."""
+def in_blocks(
+    work: Callable[[int, int], None],
+    n: int,
+    size: int,
+    threads: int,
+    after: Callable[[int], None] = lambda rows_done: None,
+) -> None:
+    """Call work(start, stop) over blocks of rows, on up to `threads` threads of one BLAS thread each.
+
+    after is called in order, on the calling thread, with the rows done so far; what it raises stops the rest.
+    """
     starts = range(0, n, size)
     if len(starts) <= 1 or threads == 1:
         for start in starts:
             work(start, min(n, start + size))
+            after(min(n, start + size))
         return
-    with BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(min(threads, len(starts))) as pool:
-        for _ in pool.map(lambda start: work(start, min(n, start + size)), starts):
-            pass
+    pool = ThreadPoolExecutor(min(threads, len(starts)))
+    try:
+        with BLAS.limit(limits=1, user_api="blas"):
+            finished = pool.map(lambda start: work(start, min(n, start + size)), starts)
+            for start, _ in zip(starts, finished, strict=True):
+                after(min(n, start + size))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,262 @@
+"""ALS for implicit feedback: each shopper and each item becomes a short list of numbers (factors).
+
+Objective: Rendle, Krichene, Zhang & Koren 2021, "Revisiting the performance of iALS on item
+recommendation benchmarks", with its regularisation scaled by frequency; confidence and
+explanations: Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets".
+Each half sweep is solved in the eigenbasis of the other side's Gram matrix (see `als_kernel`).
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from engine.estimators.als_kernel import padded, solver
+from engine.estimators.base import (
+    BLAS,
+    Arrays,
+    Estimate,
+    Estimator,
+    Explanation,
+    Positions,
+    Progress,
+    ProgressCallback,
+    Recommendations,
+    Settings,
+    UserState,
+    check_matrix,
+    option,
+)
+from engine.interactions import Float32, Int32
+from engine.topk import top_k
+
+STEPS = 2  # of conjugate gradients in a half sweep: follows an exact solver, see PERFORMANCE
+EXACT_STEPS = 40  # for the last half sweep and for fold-in: to convergence
+CHUNKS = 64
+
+
+@dataclass(frozen=True)
+class ALSConfig(Settings):
+    factors: int = option(
+        64,
+        title="Factors",
+        help="How many numbers describe a shopper or an item. More catch finer tastes and need more data.",
+        minimum=8,
+        maximum=1024,
+        step=8,
+    )
+    iterations: int = option(
+        8,
+        title="Iterations",
+        help="Rounds over all shoppers and all items. The gain after ten is small.",
+        minimum=1,
+        maximum=100,
+        step=1,
+    )
+    regularization: float = option(
+        0.02,
+        title="Regularization",
+        help="Holds factors small, in proportion to how often a row occurs. Raise it for small data.",
+        minimum=1e-6,
+        maximum=10.0,
+    )
+    unobserved_weight: float = option(
+        0.1,
+        title="Weight of what was not chosen",
+        help="How much an item that a shopper never touched counts as a no. Higher favours rare finds less.",
+        minimum=1e-5,
+        maximum=10.0,
+    )
+    values: str = option(
+        "ignore",
+        title="Values in the file",
+        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
+        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
+    )
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side's rows with what their ridge problems need, cut into chunks of about equal work."""
+
+    indptr: npt.NDArray
+    indices: npt.NDArray
+    weights: Float32
+    ridge: Float32
+    chunks: list[Int32]
+
+    @classmethod
+    def of(cls, matrix: sp.csr_matrix, config: ALSConfig) -> Self:
+        total = np.asarray(matrix.sum(axis=1), np.float32).ravel()
+        ridge = config.regularization * (total + config.unobserved_weight * matrix.shape[1])
+        lengths = np.diff(matrix.indptr)
+        order = np.argsort(-lengths, kind="stable").astype(np.int32)
+        work = np.cumsum(lengths[order] + 8)
+        cuts = np.searchsorted(work, np.linspace(0, work[-1], CHUNKS + 1)[1:-1])
+        bounds = np.unique(np.concatenate([[0], cuts, [len(order)]]))
+        chunks = [order[a:b] for a, b in pairwise(bounds.tolist())]
+        return cls(matrix.indptr, matrix.indices, matrix.data, ridge.astype(np.float32), chunks)
+
+
+class ALS(Estimator):
+    """user_factors_ (n_users, width), item_factors_ (n_items, width), both in the basis where the items'
+    Gram matrix is diagonal; spectrum_ (width,): that diagonal times the weight of what was not chosen;
+    value_scale_ (1,): the mean value, which counts as a confidence of 1.
+    """
+
+    name = "als"
+    title = "ALS (matrix factorization)"
+    when_to_use = (
+        "The all-round choice for a shop with a few thousand shoppers or more: finds tastes that items share."
+    )
+    Config = ALSConfig
+
+    user_factors_: Float32
+    item_factors_: Float32
+    spectrum_: Float32
+    value_scale_: Float32
+
+    @property
+    def settings(self) -> ALSConfig:
+        return cast(ALSConfig, self.config)
+
+    def _fit(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> None:
+        c = self.settings
+        kept = matrix.data[matrix.data > 0]
+        self.value_scale_ = np.array([kept.mean(dtype=np.float64) if len(kept) else 1], np.float32)
+        by_user = self._confidences(matrix)
+        by_item = sp.csr_matrix(by_user.T)
+        users, items = Side.of(by_user, c), Side.of(by_item, c)
+        width = padded(c.factors)
+        rng = np.random.default_rng(self.seed)
+        start = rng.standard_normal((self.n_items_, c.factors), dtype=np.float32) * (0.1 / np.sqrt(c.factors))
+        self.user_factors_ = np.zeros((self.n_users_, width), np.float32)
+        self.item_factors_ = np.zeros((self.n_items_, width), np.float32)
+        self.item_factors_[:, : c.factors] = start * (np.diff(by_item.indptr) > 0)[:, None]
+        with ThreadPoolExecutor(self.threads) as pool, BLAS.limit(limits=self.threads, user_api="blas"):
+            for iteration in range(c.iterations):
+                progress(Progress("fit", 2 * iteration, 2 * c.iterations + 1, "Shoppers"))
+                self._half_sweep(self.user_factors_, self.item_factors_, users, pool, STEPS)
+                progress(Progress("fit", 2 * iteration + 1, 2 * c.iterations + 1, "Items"))
+                loss = self._half_sweep(self.item_factors_, self.user_factors_, items, pool, STEPS)
+                done = 2 * iteration + 2
+                progress(Progress("fit", done, 2 * c.iterations + 1, f"Iteration {iteration + 1}", loss))
+            self._half_sweep(self.user_factors_, self.item_factors_, users, pool, EXACT_STEPS)
+        progress(Progress("fit", 2 * c.iterations + 1, 2 * c.iterations + 1, "Fitted"))
+
+    def _half_sweep(
+        self, own: Float32, other: Float32, side: Side, pool: ThreadPoolExecutor, steps: int
+    ) -> float:
+        """Turn both sides into the eigenbasis of `other`, improve `own`, return the loss before."""
+        d = self.settings.factors
+        gram = (other[:, :d].T @ other[:, :d]).astype(np.float64)
+        values, vectors = np.linalg.eigh(gram)
+        rotation = vectors.astype(np.float32)
+        other[:, :d] = other[:, :d] @ rotation
+        own[:, :d] = own[:, :d] @ rotation
+        self.spectrum_ = np.zeros(other.shape[1], np.float32)
+        self.spectrum_[:d] = self.settings.unobserved_weight * np.maximum(values, 0)
+        dense = float(np.einsum("nk,nk,k->", own, own, self.spectrum_))
+        held = float(np.einsum("nk,nk,n->", own, own, side.ridge))
+        solve = solver(other.shape[1])
+
+        def work(chunk: Int32) -> float:
+            return solve(
+                chunk, side.indptr, side.indices, side.weights, other, self.spectrum_, side.ridge, own, steps
+            )
+
+        return sum(pool.map(work, side.chunks)) + dense + held
+
+    def _confidences(self, matrix: sp.csr_matrix) -> sp.csr_matrix:
+        """Turn values into confidences: all 1, or those above 0 divided by the mean that `fit` saw."""
+        if self.settings.values == "ignore":
+            return sp.csr_matrix(
+                (np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape
+            )
+        kept = sp.csr_matrix(matrix, copy=True)
+        kept.data = np.maximum(kept.data, 0) / self.value_scale_[0]
+        kept.eliminate_zeros()
+        return kept
+
+    @classmethod
+    def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:
+        c = cast(ALSConfig, config)
+        width = padded(c.factors)
+        rows = n_users + n_items
+        flops = c.iterations * (2 * n_interactions * width * 14 + rows * width * (3 * width + 60))
+        memory = 4 * width * rows + 4 * width * max(n_users, n_items) + 28 * n_interactions + 16 * rows
+        return Estimate(memory_bytes=memory, seconds=0.05 + flops / 2e10)
+
+    def user_state(self, users: Positions) -> UserState:
+        return UserState(self.user_factors_[users])
+
+    def fold_in(self, rows: sp.csr_matrix) -> UserState:
+        """Solve for users' factors from their interactions, as the last half sweep of `fit` does."""
+        if rows.shape[1] != self.n_items_:
+            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        side = Side.of(self._confidences(check_matrix(rows)), self.settings)
+        own = np.zeros((rows.shape[0], len(self.spectrum_)), np.float32)
+        solve = solver(len(self.spectrum_))
+        for chunk in side.chunks:
+            solve(
+                chunk, side.indptr, side.indices, side.weights,
+                self.item_factors_, self.spectrum_, side.ridge, own, EXACT_STEPS,
+            )  # fmt: skip
+        return UserState(own)
+
+    def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
+        return state.rows[start:stop] @ self.item_factors_.T
+
+    def _pair_scores(self, state: UserState, items: Int32) -> Float32:
+        return np.einsum("nk,nk->n", state.rows, self.item_factors_[items])
+
+    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+        """Compare factors by their angle (cosine)."""
+        return most_alike(self.item_factors_, self._checked(items, self.n_items_, "item"), k)
+
+    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+        """Compare factors by their angle (cosine)."""
+        return most_alike(self.user_factors_, self._checked(users, self.n_users_, "user"), k)
+
+    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+        """Split the score into one part an item of the history: c_i · xᵀ A⁻¹ x_i (Hu et al., section 5)."""
+        side = Side.of(self._confidences(check_matrix(row)), self.settings)
+        history = self.item_factors_[side.indices].astype(np.float64)
+        system = (history.T * side.weights) @ history + np.diag(self.spectrum_ + side.ridge[0])
+        parts = side.weights * (
+            history @ np.linalg.solve(system, self.item_factors_[item].astype(np.float64))
+        )
+        order = np.argsort(-parts, kind="stable")[:k]
+        return Explanation(float(parts.sum()), side.indices[order], parts[order].astype(np.float32))
+
+    def arrays(self) -> Arrays:
+        return {
+            "user_factors": self.user_factors_,
+            "item_factors": self.item_factors_,
+            "spectrum": self.spectrum_,
+            "value_scale": self.value_scale_,
+        }
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+        self.user_factors_, self.item_factors_ = arrays["user_factors"], arrays["item_factors"]
+        self.spectrum_, self.value_scale_ = arrays["spectrum"], arrays["value_scale"]
+        width = padded(self.settings.factors)
+        wanted = {"user_factors": (self.n_users_, width), "item_factors": (self.n_items_, width)}
+        for name, shape in {**wanted, "spectrum": (width,), "value_scale": (1,)}.items():
+            if arrays[name].shape != shape or arrays[name].dtype != np.float32:
+                raise ValueError(f"{name} must be float32 of shape {shape}, not {arrays[name].shape}")
+
+
+def most_alike(factors: Float32, asked: Int32, k: int) -> Recommendations:
+    """Find the k rows with the smallest angle to each asked row; rows of zeros are like nothing."""
+    norms = np.linalg.norm(factors, axis=1)
+    scores = factors[asked] @ factors.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores /= norms[asked, None] * norms
+    scores[np.arange(len(asked)), asked] = -np.inf
+    return Recommendations(*top_k(scores, k))
