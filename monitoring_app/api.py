@@ -1,5 +1,70 @@
-"""API paths, below /api/v1/."""
+"""Live numbers over the API."""
 
-from django.urls import URLPattern
+from django.urls import path
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-urlpatterns: list[URLPattern] = []
+from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, series
+from portal.core.api import ApiView
+from portal.core.errors import InvalidInput
+
+
+class ArmSerializer(serializers.Serializer):
+    """One release in the window: what it did in all, and one value a step."""
+
+    release_id = serializers.CharField()
+    number = serializers.IntegerField()
+    requests = serializers.IntegerField(source="total.requests")
+    errors = serializers.IntegerField(source="total.errors")
+    fallbacks = serializers.IntegerField(source="total.fallbacks")
+    p50_ms = serializers.SerializerMethodField()
+    p95_ms = serializers.SerializerMethodField()
+    p99_ms = serializers.SerializerMethodField()
+    at = serializers.ListField(child=serializers.DateTimeField())
+    per_second = serializers.ListField(child=serializers.FloatField())
+
+    def get_p50_ms(self, arm: Series) -> float | None:
+        return arm.total.latency_ms(0.50)
+
+    def get_p95_ms(self, arm: Series) -> float | None:
+        return arm.total.latency_ms(0.95)
+
+    def get_p99_ms(self, arm: Series) -> float | None:
+        return arm.total.latency_ms(0.99)
+
+
+class LiveNumbersSerializer(serializers.Serializer):
+    deployment = serializers.CharField()
+    window_s = serializers.IntegerField()
+    as_of = serializers.DateTimeField()
+    arms = ArmSerializer(many=True)
+
+
+class LiveNumbersView(ApiView):
+    """Requests, errors and latency of every release with traffic in the window."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("window", str, enum=list(WINDOWS_S), default="5m")],
+        responses=LiveNumbersSerializer,
+        operation_id="deployments_metrics",
+    )
+    def get(self, request: Request, deployment_id: str) -> Response:
+        window = request.query_params.get("window", "5m")
+        if window not in WINDOWS_S:
+            raise InvalidInput(f"window is one of {', '.join(WINDOWS_S)}.")
+        deployment, now = live_deployment(self.actor, self.shop, deployment_id), timezone.now()
+        body = {
+            "deployment": deployment.pk,
+            "window_s": WINDOWS_S[window],
+            "as_of": now,
+            "arms": series(deployment, WINDOWS_S[window], now),
+        }
+        return Response(LiveNumbersSerializer(body).data)
+
+
+urlpatterns = [
+    path("deployments/<str:deployment_id>/metrics", LiveNumbersView.as_view(), name="api_deployment_metrics"),
+]

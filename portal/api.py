@@ -256,3 +256,5 @@ urlpatterns = [
     *deployments_app.api.urlpatterns,
     *monitoring_app.api.urlpatterns,
 ]
+
+gateway_urlpatterns = getattr(deployments_app.api, "gateway_urlpatterns", [])

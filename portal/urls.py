@@ -11,6 +11,8 @@ from portal import accounts, api, probes, views
 shop_pages = [
     path("", views.home, name="home"),
     path("activity", views.activity, name="activity"),
+    path("jobs", views.jobs, name="jobs"),
+    path("settings", views.settings_page, name="settings"),
     path("people", views.people, name="people"),
     path("people/<str:membership_id>", views.person_change, name="person_change"),
     path("tokens", views.tokens, name="tokens"),

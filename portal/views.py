@@ -15,7 +15,7 @@ from portal.core import people as people_service
 from portal.core import tokens as token_service
 from portal.core.errors import PortalError
 from portal.core.models import Membership, Role
-from portal.core.permissions import SCOPES, is_permitted
+from portal.core.permissions import ACTIONS, SCOPES, is_permitted, refusal
 from portal.core.selectors import visible_events, visible_members
 from portal.forms import NewMemberForm, NewTokenForm, RoleForm
 from portal.jobs import running_jobs
@@ -45,6 +45,17 @@ def home(request: HttpRequest) -> HttpResponse:
         "running": running_jobs(request.shop),
     }
     return render(request, "portal/home.html", context)
+
+
+def jobs(request: HttpRequest) -> HttpResponse:
+    """The tray of running jobs, which the frame asks for again and again."""
+    return render(request, "shell/_jobs.html")
+
+
+def settings_page(request: HttpRequest) -> HttpResponse:
+    """What can be set, and what the person may do here."""
+    rules = [(rule.sentence, refusal(request.actor, name, request.shop)) for name, rule in ACTIONS.items()]
+    return render(request, "portal/settings.html", {"rules": rules})
 
 
 def activity(request: HttpRequest) -> HttpResponse:

@@ -1,3 +1,3 @@
-from monitoring_app.models.metrics import ArmTotals, MetricPoint
+from monitoring_app.models.metrics import Collector, MetricPoint, SourceTotals
 
-__all__ = ["ArmTotals", "MetricPoint"]
+__all__ = ["Collector", "MetricPoint", "SourceTotals"]

@@ -1,46 +1,70 @@
 """Measured points per release, from the gateways and the model servers."""
 
+from typing import ClassVar
+
 from django.db import models
 
 from deployments_app.models import Deployment, Release
 from portal.core.ids import PrefixedIdField
+from portal.core.models import Leased
 
 
-class ArmTotals(models.Model):
-    """The last counters one gateway reported for one release, to take differences from."""
+class SourceTotals(models.Model):
+    """The last counters that one source reported for one release, to take differences from."""
 
     id = PrefixedIdField("tot")
-    agent_id = models.CharField(max_length=80)
+    source = models.CharField(max_length=120)  # an agent's id, or a model server's address
     release = models.ForeignKey(Release, models.CASCADE, related_name="+")
-    envoy_started_at = models.DateTimeField(null=True)  # counters begin again when it changes
+    counting_since = models.CharField(max_length=128)  # the counters began again at 0 when it changes
     totals = models.JSONField(default=dict)
     reported_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["agent_id", "release"], name="one_total_an_arm")]
+        constraints = [models.UniqueConstraint(fields=["source", "release"], name="one_total_a_source")]
 
     def __str__(self) -> str:
-        return f"{self.release} at {self.agent_id}"
+        return f"{self.release} at {self.source}"
 
 
 class MetricPoint(models.Model):
-    """What one release did in one bucket of time; buckets add up, histograms too."""
+    """What one release did in one bucket of time; counts and histograms of buckets add up."""
 
-    BUCKET_S = 5
+    # Width of a bucket in seconds -> how long it is kept, in days.
+    RETENTION_DAYS: ClassVar[dict[int, int]] = {2: 1, 60: 90}
 
     id = models.BigAutoField(primary_key=True)
     deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="+")
     release = models.ForeignKey(Release, models.CASCADE, related_name="+")
+    width_s = models.PositiveSmallIntegerField()
     at = models.DateTimeField()  # start of the bucket
-    requests = models.BigIntegerField(default=0)
+    requests = models.BigIntegerField(default=0)  # answered, by the arm they were assigned to
     errors = models.BigIntegerField(default=0)  # first attempts that failed
-    fallbacks = models.BigIntegerField(default=0)
-    empty = models.BigIntegerField(default=0)
-    latency = models.JSONField(default=dict)  # upper bound in ms -> count in that bucket
+    answers = models.BigIntegerField(default=0)  # lists that this release's servers made
+    fallbacks = models.BigIntegerField(default=0)  # of these, by popularity
+    empty = models.BigIntegerField(default=0)  # of these, without an item
+    latency = models.JSONField(default=dict)  # upper bound in ms (text) -> answers in that bucket
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["release", "at"], name="one_point_a_bucket")]
-        indexes = [models.Index(fields=["deployment", "at"])]
+        constraints = [
+            models.UniqueConstraint(fields=["release", "width_s", "at"], name="one_point_a_bucket")
+        ]
+        indexes = [models.Index(fields=["deployment", "width_s", "at"])]
 
     def __str__(self) -> str:
         return f"{self.release} at {self.at:%H:%M:%S}"
+
+
+class Collector(Leased):
+    """Asks the model servers of one deployment for their counters, again and again."""
+
+    QUEUE = "light"
+    MAX_ATTEMPTS = None
+    TASK = "monitoring_app.collect"
+
+    id = PrefixedIdField("col")
+    deployment = models.OneToOneField(Deployment, models.CASCADE, related_name="+")
+    collected_at = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"collector of {self.deployment}"

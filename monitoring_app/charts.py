@@ -1,0 +1,106 @@
+"""Figures of live numbers. Colours are token names: the page fills them in, in its theme."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from monitoring_app.selectors import Series
+from portal.core.models import Event
+
+Figure = dict[str, Any]
+
+WORDS = {
+    "progressing": "starts",
+    "paused": "paused",
+    "succeeded": "live",
+    "failed": "stopped",
+    "aborted": "aborted",
+}
+
+
+def colour_of(number: int, stable: int | None, canary: int | None) -> str:
+    """An arm has one colour everywhere; releases that no longer serve are grey."""
+    if number == canary:
+        return "--canary-line"
+    return "--stable" if number == stable else "--baseline"
+
+
+def rate_figure(
+    arms: Iterable[Series], stable: int | None, canary: int | None, marks: Iterable[Event]
+) -> Figure:
+    """Requests a second by release."""
+    return _lines([(arm, arm.per_second, "") for arm in arms], "requests/s", stable, canary, marks)
+
+
+def latency_figure(
+    arms: Iterable[Series], stable: int | None, canary: int | None, marks: Iterable[Event]
+) -> Figure:
+    """p50, p95 and p99 by release."""
+    lines = []
+    for arm in arms:
+        lines += [(arm, arm.p50_ms, "p50"), (arm, arm.p95_ms, "p95"), (arm, arm.p99_ms, "p99")]
+    return _lines(lines, "ms", stable, canary, marks)
+
+
+def error_figure(
+    arms: Iterable[Series], stable: int | None, canary: int | None, marks: Iterable[Event]
+) -> Figure:
+    """Share of first attempts that failed, by release."""
+    return _lines([(arm, arm.error_pct, "") for arm in arms], "% of requests", stable, canary, marks)
+
+
+_DASHES = {"p50": "dot", "p99": "dash"}
+
+
+def _lines(
+    lines: list[tuple[Series, list[Any], str]],
+    unit: str,
+    stable: int | None,
+    canary: int | None,
+    marks: Iterable[Event],
+) -> Figure:
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"Release {arm.number}" + (f" {kind}" if kind else ""),
+            "x": [_iso(at) for at in arm.at],
+            "y": [None if value is None else round(value, 3) for value in values],
+            "line": {
+                "color": colour_of(arm.number, stable, canary),
+                "width": 2 if kind in ("", "p95") else 1,
+                "dash": _DASHES.get(kind, "solid"),
+            },
+            "connectgaps": False,
+        }
+        for arm, values, kind in lines
+    ]
+    shapes, notes = _markers(marks)
+    layout = {
+        "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
+        "xaxis": {"type": "date"},
+        "shapes": shapes,
+        "annotations": notes,
+        "showlegend": len(data) > 1,
+    }
+    return {"data": data, "layout": layout}
+
+
+def _markers(events: Iterable[Event]) -> tuple[list[Figure], list[Figure]]:
+    shapes, notes = [], []
+    for event in events:
+        at = _iso(event.created_at)
+        line = {"color": "--ink-muted", "width": 1, "dash": "dot"}
+        shapes.append({"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1, "line": line})
+        if event.to_status in WORDS and event.from_status != event.to_status:
+            text = f"{event.object_label} {WORDS[event.to_status]}"
+            font = {"color": "--ink-muted", "size": 10}
+            notes.append(
+                {"x": at, "y": 1, "yref": "paper", "text": text, "showarrow": False, "textangle": -90,
+                 "xanchor": "right", "yanchor": "top", "font": font}
+            )  # fmt: skip
+    return shapes, notes
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,38 @@
+"""Collect the model servers' own counters, one deployment at a time."""
+
+from http.client import HTTPException
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from deployments_app.models import Workload
+from monitoring_app.models import Collector
+from monitoring_app.services.metrics import prune_points, store_totals
+from monitoring_app.sources.embedded import EmbeddedSource
+from portal.core.jobs import claim, release
+
+INTERVAL_S = 2.0
+PRUNE_EVERY = 500  # collections
+
+
+def collect(collector_id: str) -> None:
+    """Ask every server of the deployment once, store the growth, and come again in two seconds."""
+    claimed = claim(Collector, collector_id, statuses=())
+    if claimed is None:
+        return
+    deployment_id = claimed.job.deployment_id
+    source = EmbeddedSource()
+    totals, away = [], []
+    rows = Workload.objects.filter(release__deployment_id=deployment_id, is_wanted=True)
+    for release_id, endpoints in rows.values_list("release_id", "endpoints"):
+        for endpoint in endpoints:
+            try:
+                totals.append(source.read(release_id, endpoint))
+            except (OSError, HTTPException, ValueError) as error:
+                away.append(f"{endpoint}: {error}")
+    now = timezone.now()
+    store_totals(totals, {each.release_id: deployment_id for each in totals}, now=now)
+    if claimed.attempt % PRUNE_EVERY == 0:
+        prune_points(deployment_id, now)
+    claimed.rows().update(collected_at=Now(), problem="; ".join(away)[:300])
+    release(claimed, due_in_s=INTERVAL_S)

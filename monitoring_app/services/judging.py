@@ -1,0 +1,48 @@
+"""Measure the present step of active rollouts, and hand the verdict over to the stage that acts."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from deployments_app.models import AnalysisVerdict, Rollout
+from deployments_app.plan_rules import read_plan
+from deployments_app.services.rollouts import record_verdict
+from monitoring_app.analysis import judge
+from monitoring_app.selectors import numbers_since
+
+JUDGE_EVERY = timedelta(seconds=1)
+
+
+def judge_rollouts(deployment_ids: Iterable[str]) -> None:
+    """Judge every progressing promotion of these deployments, at most once a second each."""
+    now = timezone.now()
+    rollouts = Rollout.objects.filter(
+        deployment_id__in=list(deployment_ids), status="progressing", kind="promote"
+    )
+    for rollout in rollouts.select_related("deployment"):
+        newest = (
+            AnalysisVerdict.objects.filter(rollout=rollout, step=rollout.step).order_by("-created_at").first()
+        )
+        if newest is None or now - newest.created_at >= JUDGE_EVERY:
+            judge_rollout(rollout, now)
+
+
+def judge_rollout(rollout: Rollout, now: datetime) -> None:
+    """Judge the rollout's present step from what its arms did since the step began."""
+    if rollout.step_started_at is None or rollout.weight_pct == 0:
+        return
+    plan = read_plan(rollout.plan)
+    step = plan.steps[rollout.step]
+    canary = numbers_since(rollout.release_id, rollout.step_started_at, now)
+    stable = None
+    if rollout.from_release_id is not None and rollout.weight_pct < 100:
+        stable = numbers_since(rollout.from_release_id, rollout.step_started_at, now)
+    verdict, checks = judge(
+        canary,
+        stable,
+        min_answers=step.min_answers,
+        max_error_ratio=plan.checks.max_error_ratio,
+        p95_ratio=plan.checks.p95_ratio,
+    )
+    record_verdict(rollout.pk, rollout.step, verdict, checks)

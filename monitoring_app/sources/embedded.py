@@ -1,0 +1,49 @@
+"""The embedded source: ask each model server for `/metrics` and keep the counters in PostgreSQL."""
+
+import http.client
+from collections.abc import Iterable
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitoring_app.services.metrics import Totals
+
+TIMEOUT_S = 1.0
+BODY_MAX_BYTES = 1024 * 1024
+
+
+class EmbeddedSource:
+    """Reads Prometheus text over HTTP from one server."""
+
+    def read(self, release_id: str, endpoint: str) -> Totals:
+        """Read one server's counters; raises OSError or HTTPException when it does not answer."""
+        return totals_of(fetch(endpoint), release_id, endpoint)
+
+
+def fetch(endpoint: str) -> str:
+    host, _, port = endpoint.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise OSError(f"{endpoint}/metrics answered {answer.status}")
+        return answer.read(BODY_MAX_BYTES).decode("utf-8", "replace")
+    finally:
+        connection.close()
+
+
+def totals_of(text: str, release_id: str, endpoint: str) -> Totals:
+    """Read the counters we keep from Prometheus text."""
+    families = list(text_string_to_metric_families(text))
+    started = _sum(families, "process_start_time_seconds")
+    counts = {
+        "answers": int(_sum(families, "aisle_recommendations_total")),
+        "fallbacks": int(_sum(families, "aisle_fallback_total")),
+        "empty": int(_sum(families, "aisle_empty_total")),
+    }
+    return Totals(release_id, f"server {endpoint}", f"{started:.2f}", counts)
+
+
+def _sum(families: Iterable[Metric], name: str) -> float:
+    return sum(sample.value for family in families for sample in family.samples if sample.name == name)

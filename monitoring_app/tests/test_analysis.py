@@ -1,0 +1,94 @@
+"""Verdicts: small samples say so, clear failures fail, noise does not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitoring_app.analysis import judge, wilson
+from monitoring_app.histograms import add, from_cumulative, quantile
+from monitoring_app.selectors import ArmNumbers
+
+FAST = {"5": 95, "10": 5}
+SLOW = {"5": 10, "50": 90}
+
+
+def arm(requests=1000, errors=0, latency=None, answers=None, empty=0):
+    scale = requests / 100
+    histogram = {upper: round(count * scale) for upper, count in (latency or FAST).items()}
+    return ArmNumbers(requests, errors, answers or requests, 0, empty, histogram)
+
+
+def verdict_of(canary, stable, min_answers=100):
+    verdict, checks = judge(canary, stable, min_answers=min_answers, max_error_ratio=0.01, p95_ratio=1.5)
+    return verdict, {check["name"]: check for check in checks}
+
+
+def test_an_arm_as_good_as_stable_passes():
+    assert verdict_of(arm(), arm())[0] == "pass"
+
+
+def test_too_few_answers_hold_and_say_how_many_are_missing():
+    verdict, checks = verdict_of(arm(40), arm(1000))
+    assert verdict == "not_enough_data"
+    assert checks["answers"]["sentence"] == "needs 60 more answers"
+
+
+def test_silence_never_fails():
+    assert verdict_of(ArmNumbers(), ArmNumbers())[0] == "not_enough_data"
+
+
+def test_many_errors_fail_even_before_the_sample_is_complete():
+    assert verdict_of(arm(50, errors=25), arm(1000), min_answers=100)[0] == "fail"
+
+
+def test_one_error_in_twenty_is_no_proof():
+    verdict, checks = verdict_of(arm(100, errors=2), arm(1000))
+    assert verdict == "inconclusive"
+    assert checks["errors"]["value"] == 2.0
+
+
+def test_a_slow_release_fails_and_says_both_figures():
+    verdict, checks = verdict_of(arm(latency=SLOW), arm())
+    assert verdict == "fail"
+    assert "stable's is" in checks["latency"]["sentence"]
+
+
+def test_a_difference_below_five_milliseconds_is_noise():
+    assert verdict_of(arm(latency={"4": 100}), arm(latency={"2": 100}))[0] == "pass"
+
+
+def test_empty_lists_fail():
+    assert verdict_of(arm(empty=500), arm())[0] == "fail"
+
+
+def test_a_step_without_another_arm_is_judged_by_errors_alone():
+    assert verdict_of(arm(), None)[0] == "pass"
+    assert verdict_of(arm(errors=500), None)[0] == "fail"
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_the_interval_holds_the_share_and_stays_a_share(n, data):
+    hits = data.draw(st.integers(0, n))
+    low, high = wilson(hits, n)
+    assert 0 <= low <= hits / n + 1e-12
+    assert hits / n - 1e-12 <= high <= 1
+
+
+def test_the_interval_is_wilsons():
+    # Known answer: 10 of 100 at 95 % is 5.52 % to 17.44 %.
+    assert wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=1e-4)
+
+
+@given(st.dictionaries(st.sampled_from(["1", "2.5", "5", "10", "25"]), st.integers(0, 50)))
+def test_quantiles_grow_with_their_share(histogram):
+    values = [quantile(histogram, share) for share in (0.1, 0.5, 0.95, 0.99)]
+    if sum(histogram.values()) == 0:
+        assert values == [None] * 4
+    else:
+        assert values == sorted(values)
+
+
+def test_cumulative_counts_become_buckets_that_add_up():
+    buckets = from_cumulative([(1.0, 3), (5.0, 3), (10.0, 7)])
+    assert buckets == {"1": 3, "5": 0, "10": 4}
+    assert add(buckets, {"10": 1}) == {"1": 3, "10": 5}
