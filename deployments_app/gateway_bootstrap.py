@@ -113,8 +113,14 @@ def _connection_manager(folder: Path) -> Resource:
 
 
 def _strip() -> list[Resource]:
-    """Take away what only the gateway may say; the router sets ours, and the route is chosen by then."""
-    return [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in ("x-aisle-", "x-envoy-")]
+    """Take away what only the gateway may say, and what no model server needs to see.
+
+    The router adds ours later, and the route is chosen by then, so a measurement's mark has done its work.
+    """
+    return [
+        *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in ("x-aisle-", "x-envoy-")),
+        *({"remove": name} for name in ("authorization", "cookie")),
+    ]
 
 
 def _filter(name: str, message: str, **config: Any) -> Resource:

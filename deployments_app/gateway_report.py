@@ -60,6 +60,7 @@ class Report:
     envoy_started_at: str | None
     arms: tuple[ArmReport, ...] = ()
     watches: tuple[WatchReport, ...] = ()
+    problem: str = ""  # why the last routes are not in force, in words
 
 
 def report_to_json(report: Report) -> dict[str, Any]:
@@ -87,6 +88,7 @@ def report_from_json(data: object) -> Report:
         watches=tuple(
             _watch(each, f"watches[{i}]") for i, each in enumerate(read_list(own, "watches", "report"))
         ),
+        problem=read_text({"problem": "", **own}, "problem", "report")[:300],
     )
 
 

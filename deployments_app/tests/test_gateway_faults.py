@@ -1,0 +1,165 @@
+"""What shoppers notice when model servers die, hang or move, through a real Envoy."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deployments_app.tests.gateway_rig import Answer, Gateway, deployment, running_upstreams, wait_until
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path)
+    gateway.start()
+    yield gateway
+    gateway.stop()
+
+
+def test_an_arm_whose_server_died_is_answered_by_stable_and_comes_back(gateway: Gateway) -> None:
+    with running_upstreams("r1", "r2") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
+        assert gateway.ask_for("u0").release == "r2"
+        upstreams["r2"].kill()
+        for number in range(30):
+            for method in ("GET", "POST"):
+                answer = gateway.ask_for(
+                    f"u{number}", method=method, body=b"{}" if method == "POST" else None
+                )
+                assert (answer.status, answer.release, answer.arm) == (200, "r1", "r2")
+        upstreams["r2"].start()
+        wait_until(lambda: gateway.ask_for("u0").release == "r2", "the arm is back", timeout_s=6)
+
+
+def test_an_arm_without_any_server_is_answered_by_stable_at_once(gateway: Gateway) -> None:
+    with running_upstreams("r1") as upstreams:
+        route = deployment({"r1": upstreams["r1"], "r2": upstreams["r1"]}, {"r1": 0, "r2": 100})
+        without = replace(route.arms[1], endpoints=())
+        gateway.publish(replace(route, arms=(route.arms[0], without)))
+        answer = gateway.ask_for("u1")
+        assert (answer.status, answer.release, answer.arm) == (200, "r1", "r2")
+
+
+def test_a_frozen_server_is_left_within_half_a_second_and_then_not_asked(gateway: Gateway) -> None:
+    with running_upstreams("r1", "r2") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
+        assert gateway.ask_for("u0").release == "r2"
+        upstreams["r2"].signal(signal.SIGSTOP)
+        answers = [gateway.ask_for(f"u{number}") for number in range(8)]
+        assert {(answer.status, answer.release, answer.arm) for answer in answers} == {(200, "r1", "r2")}
+        assert max(answer.took_ms for answer in answers) < 500
+        assert max(answer.took_ms for answer in answers[4:]) < 100  # ejected by then
+        upstreams["r2"].signal(signal.SIGCONT)
+        wait_until(lambda: gateway.ask_for("u0").release == "r2", "the arm is back", timeout_s=6)
+
+
+def test_one_bad_server_of_two_does_not_send_the_arm_to_stable(gateway: Gateway) -> None:
+    with running_upstreams("r1", "r2", "r2b") as upstreams:
+        route = deployment({name: upstreams[name] for name in ("r1", "r2")}, {"r1": 0, "r2": 100})
+        both = tuple(upstreams[name].endpoint for name in ("r2", "r2b"))
+        arm = replace(route.arms[1], endpoints=both)
+        gateway.publish(replace(route, arms=(route.arms[0], arm)))
+        upstreams["r2"].kill()
+        for number in range(40):  # until it is ejected a retry may go to stable
+            gateway.ask_for(f"u{number}")
+        assert {gateway.ask_for(f"u{number}").release for number in range(40)} == {"r2b"}
+
+
+def test_a_slow_answer_counts_when_stable_has_none(gateway: Gateway) -> None:
+    with running_upstreams("r1") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 100}))
+        slow = gateway.ask_for("u1&sleep=0.9")
+        assert slow.status == 200
+        assert 850 < slow.took_ms < 1400
+
+
+def test_stable_serves_again_at_once_after_its_only_server_came_back(gateway: Gateway) -> None:
+    with running_upstreams("r1") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 100}))
+        assert gateway.ask_for("u1").status == 200
+        upstreams["r1"].kill()
+        for number in range(20):
+            assert_is_problem(gateway.ask_for(f"u{number}"), 503, "no_server")
+        upstreams["r1"].start()
+        wait_until(lambda: gateway.ask_for("u1").status == 200, "served again", timeout_s=0.5)
+
+
+def test_a_deployment_without_servers_says_503_and_when_to_come_back(gateway: Gateway) -> None:
+    with running_upstreams("r1") as upstreams:
+        route = deployment(upstreams, {"r1": 100})
+        gateway.publish(replace(route, arms=(), stable=None))
+        answer = gateway.ask_for("u1")
+        assert_is_problem(answer, 503, "no_server")
+        assert answer.headers["retry-after"] == "1"
+
+
+def test_refusals_are_problem_json(gateway: Gateway) -> None:
+    with running_upstreams("r1") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 100}))
+        assert_is_problem(gateway.ask("/shop/nothing/recommendations?user=u1"), 404, "unknown_deployment")
+        assert_is_problem(gateway.ask("/"), 404, "unknown_deployment")
+        assert_is_problem(gateway.ask_for("u1&sleep=9"), 504, "timed_out")
+        too_large = gateway.ask_for("u1", method="POST", body=b"x" * (1024 * 1024 + 1))
+        assert_is_problem(too_large, 413, "body_too_large")
+
+
+def test_errors_of_a_model_server_pass_unchanged_and_are_not_retried(gateway: Gateway) -> None:
+    with running_upstreams("r1", "r2") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
+        for status in (400, 422, 429, 500):
+            answer = gateway.ask_for(f"u1&fail=r2:{status}")
+            assert (answer.status, answer.release) == (status, "r2")
+        assert gateway.ask_for("u1&fail=r2:503").release == "r1"
+
+
+def test_no_request_fails_while_routes_and_servers_change(gateway: Gateway) -> None:
+    with running_upstreams("r1", "r2", "r1b", "r2b") as up:
+        moved = {"r1": up["r1b"], "r2": up["r2b"]}
+        gateway.publish(deployment(up, {"r1": 100, "r2": 0}))
+        statuses = ask_meanwhile(gateway, lambda: change_everything(gateway, up, moved))
+        assert len(statuses) > 300
+        assert set(statuses) == {200}
+
+
+def change_everything(gateway: Gateway, here: dict, there: dict) -> None:
+    for turn in range(40):
+        servers = (here, there)[turn % 2]
+        for weights, stable in (
+            ({"r1": 90, "r2": 10}, "r1"),
+            ({"r1": 0, "r2": 100}, "r1"),
+            ({"r1": 0, "r2": 100}, "r2"),
+            ({"r1": 100, "r2": 0}, "r1"),
+        ):
+            gateway.publish(deployment(servers, weights, stable=stable, salt=f"s{turn}"))
+
+
+def ask_meanwhile(gateway: Gateway, act: Callable[[], None]) -> list[int]:
+    statuses: list[int] = []
+    is_over = threading.Event()
+
+    def ask(method: str) -> None:
+        number = 0
+        while not is_over.is_set():
+            number += 1
+            body = b"{}" if method == "POST" else None
+            statuses.append(gateway.ask_for(f"{method}{number}", method=method, body=body).status)
+
+    askers = [threading.Thread(target=ask, args=(method,)) for method in ("GET", "POST")]
+    for asker in askers:
+        asker.start()
+    act()
+    is_over.set()
+    for asker in askers:
+        asker.join()
+    return statuses
+
+
+def assert_is_problem(answer: Answer, status: int, code: str) -> None:
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.json["status"], answer.json["code"]) == (status, code)
+    assert answer.json["detail"] == answer.json["error"] != ""
+    assert answer.json["request_id"] == answer.headers["x-request-id"]
