@@ -13,6 +13,7 @@ from engine.interactions import Float32, Int32
 
 EMPTY_ID, LONG_ID, CONTROL_IN_ID = -1, -2, -3
 CACHED_TEXTS = 200_000
+LARGEST = float(np.finfo(np.float32).max)
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*", re.ASCII)
@@ -62,7 +63,7 @@ class Numbers(dict[str, float]):
 
     def __missing__(self, text: str) -> float:
         value = float(text) if NUMBER.fullmatch(text) else math.nan
-        if abs(value) > np.finfo(np.float32).max:
+        if abs(value) > LARGEST:
             value = math.nan
         if len(self) >= CACHED_TEXTS:
             self.clear()

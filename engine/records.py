@@ -92,6 +92,8 @@ class Records:
             return None
         if np.any(data[separators[n_columns - 1 :: n_columns]] != ord("\n")):
             return None
+        if np.diff(separators, prepend=-1).max() > csv.field_size_limit():
+            return None
         text = block.text
         if self._quotes and b'"' in block.data:
             if not _quotes_whole_fields(data, separators):

@@ -87,7 +87,7 @@ def _item_roles(names: Sequence[str], content: Rows) -> dict[str, int]:
     if any(names):
         roles = _all_by_name(ITEM_ROLES, names)
         if "item" not in roles and "id" in names:
-            roles["item"] = names.index("id")
+            roles = {"item": names.index("id"), **roles}
         return roles
     title = next(index for index in range(1, len(content)) if _is_prose(content[index]))
     roles = {"item": 0, "title": title}

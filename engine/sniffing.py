@@ -11,7 +11,7 @@ from typing import Any, Self
 from engine.records import DOUBLE_COLON, Layout, find_open_quote, unclosed_quote
 from engine.refusals import FileRefused, WrongFileType, show
 from engine.roles import guess_roles, looks_like_header
-from engine.streams import GZIP_MAGIC, UTF8_MARK, Block, ByteSource, Limits, read_blocks
+from engine.streams import GZIP_MAGIC, UTF8_MARK, ByteSource, Limits, read_blocks
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", DOUBLE_COLON: "two colons"}
 SAMPLE_BYTES = 256 << 10
@@ -125,12 +125,15 @@ def _read_sample(path: Path, limit: int) -> tuple[str, str, bool]:
     if start.startswith(GZIP_MAGIC):
         raise WrongFileType("nested_gzip", "The file is gzip inside gzip.", "Unpack it once and upload that.")
     _refuse_magic(start)
-    blocks = read_blocks(ByteSource(path, limits=limits, block_bytes=limit), limits)
-    first = next(blocks, Block(1, b"", ""))
-    is_whole = len(start) < limit
-    if not first.text.strip():
+    text, is_whole = "", True
+    for block in read_blocks(ByteSource(path, limits=limits, block_bytes=limit), limits):
+        if len(text) >= limit:
+            is_whole = False
+            break
+        text += block.text
+    if not text.strip():
         raise FileRefused("no_rows", "The file has no data rows.", "Choose the file that has the rows.")
-    return first.text, "utf-8-sig" if start.startswith(UTF8_MARK) else "utf-8", is_whole
+    return text, "utf-8-sig" if start.startswith(UTF8_MARK) else "utf-8", is_whole
 
 
 def _refuse_magic(head: bytes) -> None:

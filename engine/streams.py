@@ -14,6 +14,7 @@ Progress = Callable[[int, int, int], None]
 GZIP_MAGIC = b"\x1f\x8b"
 UTF8_MARK = b"\xef\xbb\xbf"
 BLOCK_BYTES = 1 << 19
+PACKED_READ_BYTES = 1 << 16  # small, so that a bomb's ratio shows early
 RATIO_COUNTS_FROM_BYTES = 8 << 20
 PROGRESS_EVERY_S = 0.2
 
@@ -44,7 +45,7 @@ class ByteSource:
         *,
         limits: Limits,
         progress: Progress | None = None,
-        block_bytes: int = BLOCK_BYTES,
+        block_bytes: int | None = None,
     ) -> None:
         self.rows = 0
         self.done_bytes = 0
@@ -52,7 +53,7 @@ class ByteSource:
         self._path = path
         self._limits = limits
         self._progress = progress
-        self._block_bytes = block_bytes
+        self._block_bytes = block_bytes or BLOCK_BYTES
         self._told_at = time.monotonic()
 
     def blocks(self) -> Iterator[bytes]:
@@ -62,7 +63,9 @@ class ByteSource:
             file.seek(0)
             parts: list[bytes] = []
             held = unpacked = 0
-            for part in self._gunzip(file) if packed else iter(lambda: self._read(file), b""):
+            for part in (
+                self._gunzip(file) if packed else iter(lambda: self._read(file, self._block_bytes), b"")
+            ):
                 unpacked += len(part)
                 self._check_size(unpacked, packed)
                 parts.append(part)
@@ -79,10 +82,10 @@ class ByteSource:
         if self._progress:
             self._progress(self.done_bytes, self.total_bytes, self.rows)
 
-    def _read(self, file: IO[bytes]) -> bytes:
+    def _read(self, file: IO[bytes], n_bytes: int = PACKED_READ_BYTES) -> bytes:
         if time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
             self.tell()
-        data = file.read(self._block_bytes)
+        data = file.read(n_bytes)
         self.done_bytes += len(data)
         return data
 

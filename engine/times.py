@@ -115,8 +115,13 @@ def read_dates(column: Sequence[str]) -> Int64 | None:
 
 
 def guess_ticks(texts: Sequence[str]) -> int | None:
-    """Guess from a sample whether times are numbers, and of which unit; None when they are dates."""
-    if texts and all(COMPACT_DATE.fullmatch(text) for text in texts):
+    """Guess from a sample whether times are numbers, and of which unit; None when they are dates.
+
+    Without a sample times are taken as seconds.
+    """
+    if not texts:
+        return 1
+    if all(COMPACT_DATE.fullmatch(text) for text in texts):
         return None
     numbers = [abs(float(text)) for text in texts if len(text) <= 40 and NUMBER.fullmatch(text)]
     if len(numbers) * 2 < len(texts) or not numbers:
