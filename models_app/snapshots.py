@@ -7,13 +7,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from engine.catalogue import Catalogue
+from engine.evaluation import PerUser
 from engine.interactions import Interactions
 from engine.items import ItemFacts
 from portal.core.storage import store_tree, tree_path
+
+PER_USER = "per_user.npz"
 
 
 @dataclass(frozen=True)
@@ -55,24 +55,20 @@ def load_snapshot(digest: str) -> Snapshot:
     )
 
 
-def keep_arrays(folder: Path, arrays: dict[str, npt.NDArray]) -> str:
-    """Write named arrays into the empty `folder`, move that into storage and return the digest."""
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+def keep_per_user(folder: Path, per_user: PerUser) -> str:
+    """Write each test user's metrics into the empty `folder`, move that into storage; return its digest."""
+    per_user.save(folder / PER_USER)
     return _keep(folder)
 
 
-def load_arrays(digest: str) -> dict[str, npt.NDArray]:
-    """Memory-map the arrays kept under `digest`."""
-    return {
-        path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
-        for path in sorted(tree_path(digest).glob("*.npy"))
-    }
+def load_per_user(digest: str) -> PerUser:
+    """Read the metrics kept under `digest`."""
+    return PerUser.load(tree_path(digest) / PER_USER)
 
 
 def _keep(folder: Path) -> str:
     listing = hashlib.sha256()
-    for path in sorted(folder.rglob("*.npy")):
+    for path in sorted(folder.rglob("*.np[yz]")):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         listing.update(f"{digest}  {path.relative_to(folder)}\n".encode())

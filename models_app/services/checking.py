@@ -1,5 +1,6 @@
 """The worker's part of an upload: read every line, keep what was checked, write down what was found."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.utils import timezone
 from engine.catalogue import Catalogue, check_items
 from engine.interactions import Interactions
 from engine.sniffing import FileFormat
+from engine.splitting import default_split
 from engine.streams import Limits, Progress
 from engine.validation import CheckedFile, check_interactions
 from models_app.models import DatasetVersion
@@ -128,13 +130,19 @@ def _finish(claim: Claim, checked: CheckedFile, digest: str) -> None:
         density=report["density"],
         first_at=first_at,
         last_at=last_at,
-        report={**report, "problem_kinds": checked.counts},
+        report={**report, "problem_kinds": checked.counts, "split": _propose_split(interactions)},
         problems=[listed(problem) for problem in checked.problems],
         problem_count=checked.problem_count,
         error=None,
         finished_at=timezone.now(),
         **NO_LEASE,
     )
+
+
+def _propose_split(interactions: Interactions) -> dict[str, Any]:
+    """Choose the split that a training on this version starts from, while the data is in memory."""
+    config, why = default_split(interactions)
+    return {"config": asdict(config), "why": why}
 
 
 def _period(interactions: Interactions) -> tuple[datetime | None, datetime | None]:

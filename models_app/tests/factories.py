@@ -1,13 +1,15 @@
 """A shop with one person of each role, small files, and versions and runs brought to where a test begins."""
 
 from itertools import count
+from typing import Any
 
 import numpy as np
 
-from models_app.models import Dataset, DatasetVersion
-from models_app.services import datasets
+from models_app.models import Dataset, DatasetVersion, TrainingRun
+from models_app.services import datasets, training
 from models_app.services.checking import check_version
-from portal.core.actors import Actor, person, system
+from models_app.services.fitting import run_training
+from portal.core.actors import Actor, person
 from portal.core.models import Membership, Role, Shop, User
 
 numbers = count(1)
@@ -69,4 +71,15 @@ def make_version(
     return version
 
 
-SYSTEM = system("test")
+def start_runs(actor: Actor, version: DatasetVersion, *names: str, **options: Any) -> list[TrainingRun]:
+    """Queue the algorithms named (default: item_knn) with small settings, the baseline first."""
+    small = {"als": {"factors": 8, "iterations": 3}}
+    chosen = [{"algorithm": name, "config": small.get(name, {})} for name in names or ("item_knn",)]
+    return training.start_training(actor, version.shop, version, "shop-main", chosen, **options)
+
+
+def train(*runs: TrainingRun) -> None:
+    """Let a worker work on the runs, one after the other."""
+    for run in runs:
+        run_training(run.pk)
+        run.refresh_from_db()

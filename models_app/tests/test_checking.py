@@ -5,20 +5,10 @@ import gzip
 import pytest
 
 from models_app.snapshots import load_snapshot
-from models_app.tests.factories import items_csv, make_person, make_shop, make_version, ratings_csv
+from models_app.tests.factories import items_csv, make_version, ratings_csv
 from portal.core.models import Event
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def shop():
-    return make_shop()
-
-
-@pytest.fixture
-def analyst(shop):
-    return make_person(shop)
 
 
 def test_a_good_file_becomes_an_immutable_version_with_its_facts(shop, analyst):
