@@ -235,12 +235,6 @@ def docs(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/api_docs.html")
 
 
-@login_not_required
-def docs_script(request: HttpRequest) -> HttpResponse:
-    """Start the reference; a file of its own, because inline script is not allowed here."""
-    return render(request, "portal/api_docs.js", content_type="text/javascript")
-
-
 urlpatterns = [
     path("openapi.json", SchemaView.as_view(), name="openapi"),
     path("jobs/<str:job_id>", JobView.as_view(), name="api_job"),

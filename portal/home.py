@@ -1,51 +1,81 @@
 """What the home page says: the state in a sentence, the first steps, and what waits."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 
 from deployments_app.models import Deployment, Promotion, Rollout
 from models_app.models import DatasetVersion, ModelVersion, TrainingRun
+from monitoring_app import histograms
+from monitoring_app.selectors import series
 from portal.core.actors import Actor
 from portal.core.models import Shop
 from portal.core.permissions import is_permitted
+from portal.core.templatetags.ui import duration
+
+WINDOW_S = 300
 
 
 @dataclass(frozen=True)
-class FirstStep:
-    """One line of the checklist. state: done, now, later."""
+class LiveNow:
+    """A placement's last five minutes."""
 
-    title: str
-    detail: str
-    state: str
-    url: str = ""
-    action: str = ""
-    took_s: float | None = None
-    estimate: str = ""
+    rate: float  # requests a second, over the last half minute
+    rates: list[float]
+    p95_ms: float | None
 
 
-def live_deployments(shop: Shop) -> list[Deployment]:
-    """Every placement of the shop, with who serves it."""
+def live_deployments(shop: Shop) -> list[Any]:
+    """Every placement of the shop, with who serves it and what it did lately (`live`)."""
     rows = Deployment.objects.filter(shop=shop).select_related(
         "environment",
         "stable__model_version__registered_model",
         "stable__model_version__run",
         "canary__model_version__registered_model",
     )
-    return list(rows.order_by("-live_since", "name"))
+    placements: list[Any] = list(rows.order_by("-live_since", "name"))
+    now = timezone.now()
+    for placement in placements:
+        placement.live = live_now(placement, now)
+        placement.canary_label = f"canary {placement.canary_weight_pct} %"
+    return placements
 
 
-def waiting_promotions(actor: Actor, shop: Shop) -> list[Promotion]:
-    """Open requests that this person could decide: not their own."""
+def live_now(deployment: Deployment, now: datetime) -> LiveNow:
+    """Add the arms up: requests a second, and the p95 over all of them."""
+    arms = series(deployment, WINDOW_S, now)
+    rates = [sum(values) for values in zip(*(arm.per_second for arm in arms), strict=True)] if arms else []
+    lately = rates[-15:]
+    latency = histograms.add(*(arm.total.latency for arm in arms))
+    return LiveNow(
+        rate=sum(lately) / len(lately) if lately else 0.0,
+        rates=rates,
+        p95_ms=histograms.quantile(latency, 0.95),
+    )
+
+
+def waiting_promotions(actor: Actor, shop: Shop) -> list[dict[str, Any]]:
+    """Open requests that this person could decide (not their own), as lines of a feed."""
     if not is_permitted(actor, "promotions.review", shop):
         return []
     rows = Promotion.objects.filter(shop=shop, status="open").exclude(requested_by=actor.user)
-    return list(
-        rows.select_related("model_version__registered_model", "deployment", "requested_by").order_by(
-            "-created_at"
-        )[:20]
+    rows = rows.select_related("model_version__registered_model", "deployment", "requested_by").order_by(
+        "-created_at"
     )
+    return [
+        {
+            "at": promotion.created_at,
+            "text": f"Promote {promotion}",
+            "url": reverse("promotion_detail", args=[shop.slug, promotion.pk]),
+            "reason": promotion.comment,
+            "icon": "badge-check",
+            "tone": "busy",
+        }
+        for promotion in rows[:20]
+    ]
 
 
 def headline(deployments: list[Deployment]) -> tuple[str, str]:
@@ -67,8 +97,10 @@ def headline(deployments: list[Deployment]) -> tuple[str, str]:
     return title, f"{why}; approved by {approved}." if approved else f"{why}."
 
 
-def first_steps(shop: Shop) -> list[FirstStep]:
-    """The five steps to a first release, each with its state; empty once a release is live."""
+def first_steps(shop: Shop) -> list[dict[str, Any]]:
+    """The five steps to a first release, each with its state; none once a release is live."""
+    if Rollout.objects.filter(shop=shop, status="succeeded").exists():
+        return []
     version = (
         DatasetVersion.objects.filter(shop=shop).select_related("dataset").order_by("-created_at").first()
     )
@@ -76,7 +108,6 @@ def first_steps(shop: Shop) -> list[FirstStep]:
     run = TrainingRun.objects.filter(shop=shop, status="succeeded").order_by("-created_at").first()
     model = ModelVersion.objects.filter(registered_model__shop=shop).select_related("registered_model").last()
     promotion = Promotion.objects.filter(shop=shop).order_by("-created_at").first()
-    live = Rollout.objects.filter(shop=shop, status="succeeded").exists()
     data_new = reverse("data_new", args=[shop.slug])
     steps = [
         (
@@ -120,7 +151,7 @@ def first_steps(shop: Shop) -> list[FirstStep]:
             None,
         ),
         (
-            live,
+            False,
             "Watch it go live",
             "10 %, 50 %, then everyone; roll back at any moment",
             reverse("deployment_list", args=[shop.slug]),
@@ -131,15 +162,14 @@ def first_steps(shop: Shop) -> list[FirstStep]:
     ]
     current = next((at for at, step in enumerate(steps) if not step[0]), len(steps))
     return [
-        FirstStep(
-            title=title,
-            detail=detail,
-            state="done" if is_done else ("now" if at == current else "later"),
-            url=url,
-            action=action,
-            took_s=took_s,
-            estimate=estimate,
-        )
+        {
+            "label": title,
+            "note": detail,
+            "state": "done" if is_done else ("now" if at == current else "later"),
+            "action_url": url if at == current else "",
+            "action_label": action,
+            "aside": duration(took_s) if is_done and took_s is not None else ("" if is_done else estimate),
+        }
         for at, (is_done, title, detail, url, action, estimate, took_s) in enumerate(steps)
     ]
 

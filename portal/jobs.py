@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.urls import reverse
+
 from deployments_app.models import Rollout
 from models_app.models import DatasetVersion, TrainingRun
 from portal.core.actors import Actor
@@ -9,6 +11,13 @@ from portal.core.api import JOB_STATES, job_body
 from portal.core.errors import NotFound
 from portal.core.models import LeasedJob, Shop
 from portal.core.permissions import authorize
+
+# Kind -> (verb, what its name needs, the page that shows it)
+TITLES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "dsv": ("Check", ("dataset",), "dataset_version_detail"),
+    "run": ("Train", ("dataset_version__dataset",), "run_detail"),
+    "rol": ("", ("release", "deployment"), "rollout_detail"),
+}
 
 FINISHED = ("succeeded", "failed", "canceled")
 
@@ -33,11 +42,24 @@ def find_job(actor: Actor, shop: Shop, job_id: str) -> dict[str, Any]:
     return job_body(job, url + job_id)
 
 
-def running_jobs(shop: Shop, limit: int = 5) -> list[Any]:
-    """The shop's unfinished jobs, newest first, for the tray."""
-    unfinished = [status for status, state in JOB_STATES.items() if state in ("queued", "running")]
+def running_jobs(shop: Shop, limit: int = 5) -> list[dict[str, Any]]:
+    """The shop's unfinished jobs, newest first, as the tray shows them."""
+    unfinished = {status for status, state in JOB_STATES.items() if state in ("queued", "running")} - {
+        "uploading"
+    }
     found: list[Any] = []
-    for model, _, _ in KINDS.values():
-        rows = model._default_manager.filter(shop=shop, status__in=set(unfinished) - {"uploading"})
-        found.extend(rows.order_by("-created_at")[:limit])
-    return sorted(found, key=lambda job: job.created_at, reverse=True)[:limit]
+    for kind, (model, _, _) in KINDS.items():
+        rows = model._default_manager.filter(shop=shop, status__in=unfinished).select_related(
+            *TITLES[kind][1]
+        )
+        found.extend((job, kind) for job in rows.order_by("-created_at")[:limit])
+    found.sort(key=lambda pair: pair[0].created_at, reverse=True)
+    return [
+        {
+            "label": f"{TITLES[kind][0]} {job}",
+            "url": reverse(TITLES[kind][2], args=[shop.slug, job.pk]),
+            "stage": getattr(job, "reason", "") or job.stage or job.status,
+            "pct": job.progress_pct,
+        }
+        for job, kind in found[:limit]
+    ]

@@ -34,7 +34,6 @@ urlpatterns = [
     path("healthz", probes.healthz, name="healthz"),
     path("metrics", probes.metrics, name="metrics"),
     path("api/docs", api.docs, name="api_docs"),
-    path("api/docs/script.js", api.docs_script, name="api_docs_script"),
     path("api/v1/", include(api.urlpatterns)),
     path("gateway/v1/", include(api.gateway_urlpatterns)),
     *([path("gallery", views.gallery, name="gallery")] if settings.DEBUG else []),

@@ -18,7 +18,7 @@ from portal.core.models import Membership, Role
 from portal.core.permissions import ACTIONS, SCOPES, is_permitted, refusal
 from portal.core.selectors import visible_events, visible_members
 from portal.forms import NewMemberForm, NewTokenForm, RoleForm
-from portal.jobs import running_jobs
+from portal.snippets import curl, first_calls
 
 EVENTS_A_PAGE = 50
 
@@ -36,13 +36,15 @@ def start(request: HttpRequest) -> HttpResponse:
 def home(request: HttpRequest) -> HttpResponse:
     deployments = home_page.live_deployments(request.shop)
     title, why = home_page.headline(deployments)
+    steps = home_page.first_steps(request.shop)
     context = {
         "title": title,
         "why": why,
         "deployments": deployments,
-        "steps": home_page.first_steps(request.shop),
+        "steps": steps,
+        "done_count": sum(step["state"] == "done" for step in steps),
         "waiting": home_page.waiting_promotions(request.actor, request.shop),
-        "running": running_jobs(request.shop),
+        "curl": curl("deployments"),
     }
     return render(request, "portal/home.html", context)
 
@@ -67,6 +69,7 @@ def activity(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "verb": verb,
+        "curl": curl("audit-events"),
         "sees_all": is_permitted(request.actor, "events.read_all", request.shop),
     }
     return render(request, "portal/activity.html", context)
@@ -95,6 +98,8 @@ def people(request: HttpRequest) -> HttpResponse:
         "link": link,
         "may_change": is_permitted(request.actor, "people.write", request.shop),
         "roles": Role.choices,
+        "settings_url": reverse("settings", args=[request.shop.slug]),
+        "curl": curl("members"),
     }
     return render(request, "portal/people.html", context, status=400 if form.errors else 200)
 
@@ -132,6 +137,8 @@ def tokens(request: HttpRequest) -> HttpResponse:
         "form": form,
         "text": text,
         "scopes": SCOPES,
+        "settings_url": reverse("settings", args=[request.shop.slug]),
+        "curl": curl("tokens"),
         "may_create": is_permitted(request.actor, "tokens.write", request.shop),
     }
     response = render(request, "portal/tokens.html", context, status=400 if form.errors else 200)
@@ -148,7 +155,9 @@ def token_revoke(request: HttpRequest, token_id: str) -> HttpResponse:
 
 def integrate(request: HttpRequest) -> HttpResponse:
     """From a token to a recommendation, with this shop's own addresses."""
-    return render(request, "portal/integrate.html", {"deployments": home_page.live_deployments(request.shop)})
+    deployments = home_page.live_deployments(request.shop)
+    steps = first_calls(request.shop, deployments[0] if deployments else None)
+    return render(request, "portal/integrate.html", {"steps": steps})
 
 
 @login_not_required

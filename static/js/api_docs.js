@@ -1,0 +1,14 @@
+// Start the API reference. A file of its own, because inline script is not allowed here.
+const place = document.getElementById("reference");
+const cookie = (name) => document.cookie.split("; ").find((part) => part.startsWith(`${name}=`))?.split("=")[1];
+window.SwaggerUIBundle({
+  url: place.dataset.schema,
+  domNode: place,
+  deepLinking: true,
+  persistAuthorization: false,
+  requestInterceptor: (request) => {
+    const token = cookie("aisle_csrf") ?? cookie("__Host-aisle_csrf");
+    if (token) request.headers["X-CSRFToken"] = token;
+    return request;
+  },
+});
