@@ -1,0 +1,199 @@
+"""The ASGI application of a model server: finds the endpoint, reads the body, turns refusals into answers.
+
+Paths come through the gateway as `/{shop}/{deployment}/…`; what they end in decides. The inference
+protocol is at `/v2/…` too, and `/metrics` only bare, so that the gateway never shows it to shoppers.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from engine.serving import inference_protocol as protocol
+from engine.serving.answers import Answer, Refuse, Request, problem, protocol_error
+from engine.serving.config import ServingConfig
+from engine.serving.counters import CONTENT_TYPE, Counters
+from engine.serving.domain import Domain
+from engine.serving.inference_protocol import InferenceProtocol
+from engine.serving.model import ServedModel
+from engine.serving.requests import BODY_MAX_BYTES, Refusal, read_id, read_query
+
+log = logging.getLogger("aisle.serving")
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+BODY_TIMEOUT_S = 5.0
+BRIEF, CLOSE = (b"cache-control", b"private, no-store"), (b"connection", b"close")
+
+
+class ClientGone(Exception):
+    """The connection closed before the request was whole."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """What answers once the model is there."""
+
+    domain: Domain
+    protocol: InferenceProtocol
+
+
+class ModelServer:
+    """One release over HTTP. It is live at once, ready after `start`, and no longer after `drain`."""
+
+    def __init__(self, config: ServingConfig, key: bytes) -> None:
+        self.config = config
+        self.counters = Counters(config)
+        self._key = key
+        self._endpoints: Endpoints | None = None
+        self._is_draining = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self._endpoints is not None and not self._is_draining
+
+    def start(self, model: ServedModel) -> None:
+        """Take a model that has been warmed up: ready from now on."""
+        self._endpoints = Endpoints(
+            Domain(self.config, self._key, model, self.counters),
+            InferenceProtocol(self.config, model, self.counters),
+        )
+        self.counters.ready.set(1)
+
+    def drain(self) -> None:
+        """Say from now on that this server is not ready, and answer whoever still asks."""
+        self._is_draining = True
+        self.counters.ready.set(0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        request = Request(
+            method, scope["path"], read_query(scope["query_string"]), dict(scope["headers"]), b"", started
+        )
+        segments = scope["raw_path"].decode("ascii").split("/")[1:]
+        is_protocol = segments[0] == "v2" or segments[2:3] == ["v2"]
+        refuse: Refuse = protocol_error if is_protocol else problem
+        try:
+            answer = await self._answer(request, segments, receive)
+        except Refusal as refusal:
+            answer = self._refuse(refusal, refuse, request)
+        except ClientGone:
+            return
+        except Exception:
+            log.exception("a request failed")
+            failure = Refusal(500, "failed", "The model server failed on this request.")
+            answer = self._refuse(failure, refuse, request)
+        await self._send(answer, send)
+
+    async def _answer(self, request: Request, segments: list[str], receive: Receive) -> Answer:
+        if segments[0] == "v2":
+            return await self._answer_protocol(request, segments[1:], receive)
+        match segments:
+            case ["metrics"]:
+                _allow(request, "GET")
+                return Answer(200, self.counters.write(), CONTENT_TYPE)
+            case [_, _, "v2", *rest]:
+                return await self._answer_protocol(request, rest, receive)
+            case [_, _, "recommendations"]:
+                _allow(request, "GET", "POST")
+                return await self._ready().domain.recommendations(await _with_body(request, receive))
+            case [_, _, "trending"]:
+                _allow(request, "GET")
+                return await self._ready().domain.trending(request)
+            case [_, _, "items", item, "similar"] if item:
+                _allow(request, "GET")
+                return await self._ready().domain.similar(request, item)
+            case [_, _, "session"]:
+                _allow(request, "POST")
+                return await self._ready().domain.session(await _with_body(request, receive))
+        raise Refusal(404, "not_found", "There is nothing at this address.")
+
+    async def _answer_protocol(self, request: Request, rest: list[str], receive: Receive) -> Answer:
+        if rest[-1:] == ["infer"]:
+            _allow(request, "POST")
+        else:
+            _allow(request, "GET")
+        match rest:
+            case [] | [""]:
+                return protocol.server_metadata()
+            case ["health", "live"]:
+                return protocol.live()
+            case ["health", "ready"]:
+                return protocol.ready(self.is_ready)
+            case ["models", name, *more] if name:
+                return await self._answer_model(request, read_id(name, "model"), more, receive)
+        raise Refusal(404, "not_found", "There is nothing at this address.")
+
+    async def _answer_model(self, request: Request, name: str, more: list[str], receive: Receive) -> Answer:
+        version = None
+        if more[:1] == ["versions"] and len(more) > 1:
+            version, more = read_id(more[1], "version"), more[2:]
+        endpoint = self._ready().protocol
+        endpoint.check_model(name, version)
+        match more:
+            case []:
+                return endpoint.metadata()
+            case ["ready"]:
+                return endpoint.model_ready()
+            case ["infer"]:
+                return await endpoint.infer(await _with_body(request, receive))
+        raise Refusal(404, "not_found", "There is nothing at this address.")
+
+    def _ready(self) -> Endpoints:
+        if self._endpoints is None:
+            raise Refusal(503, "not_ready", "The model is still loading.", headers={"Retry-After": "1"})
+        return self._endpoints
+
+    def _refuse(self, refusal: Refusal, refuse: Refuse, request: Request) -> Answer:
+        if not request.is_probe:
+            self.counters.refuse(refusal.status)
+        return refuse(refusal, request)
+
+    async def _send(self, answer: Answer, send: Send) -> None:
+        headers = [
+            (b"content-type", answer.content_type),
+            (b"content-length", str(len(answer.body)).encode()),
+            BRIEF,
+            *answer.headers,
+        ]
+        if self._is_draining or answer.status in (408, 413):
+            headers.append(CLOSE)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        listed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
+        detail = f"This address takes {listed}."
+        raise Refusal(405, "method_not_allowed", detail, headers={"Allow": listed})
+
+
+async def _with_body(request: Request, receive: Receive) -> Request:
+    """Read a POST's body, at most 1 MiB and five seconds long."""
+    if request.method != "POST":
+        return request
+    too_large = Refusal(413, "body_too_large", "A request's body may have at most 1 MiB.")
+    declared = request.headers.get(b"content-length", b"0")
+    if len(declared) > 9 or int(declared) > BODY_MAX_BYTES:
+        raise too_large
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                body += message["body"]
+                if len(body) > BODY_MAX_BYTES:
+                    raise too_large
+                if not message["more_body"]:
+                    break
+    except TimeoutError:
+        raise Refusal(408, "request_too_slow", "The body did not arrive in time.") from None
+    return Request(request.method, request.path, request.query, request.headers, body, request.started)

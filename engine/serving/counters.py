@@ -1,0 +1,121 @@
+"""What a model server counts, for /metrics; labels are few and never name a shopper or an item."""
+
+import re
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from engine.serving.config import ServingConfig
+from engine.serving.ranking import RankedList
+
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+VARIANT = re.compile(r"[a-z_]{1,16}")
+VARIANTS_MAX = 8
+OTHER = "other"
+CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
+OUTCOMES = ("ok", "empty")
+
+
+@dataclass(frozen=True)
+class Served:
+    """One list that went out: what is counted of it."""
+
+    variant: str
+    served_by: str
+    fallback_reason: str | None
+    ranked: RankedList
+    total_s: float
+
+
+class Counters:
+    """This server's metrics, in a registry of their own."""
+
+    def __init__(self, config: ServingConfig) -> None:
+        disable_created_metrics()
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        place = ("shop", "placement", "release")
+        self._place = (config.shop, config.deployment_id, config.release_id)
+        self._variants: set[str] = set()
+
+        def counter(name: str, what: str, *more: str) -> Counter:
+            return Counter(name, what, (*place, *more), registry=self.registry)
+
+        self._lists = counter(
+            "aisle_recommendations_total", "Lists answered.", "variant", "served_by", "outcome"
+        )
+        self._fallback = counter(
+            "aisle_fallback_total", "Lists not made by this release's model for this user.", "reason"
+        )
+        self._empty = counter("aisle_empty_total", "Lists without any item.").labels(*self._place)
+        self._short = counter(
+            "aisle_short_lists_total", "Lists shorter than asked although items remained."
+        ).labels(*self._place)
+        self._dropped = counter(
+            "aisle_dropped_scores_total", "Items left out because their score was not finite."
+        ).labels(*self._place)
+        self._refused = counter("aisle_refused_total", "Requests answered with an error.", "status")
+        duration = Histogram(
+            "aisle_recommendation_duration_seconds",
+            "Time to answer: total, and of it model, the scoring.",
+            (*place, "stage"),
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._total, self._model = (duration.labels(*self._place, stage) for stage in ("total", "model"))
+        self.ready = Gauge(
+            "aisle_ready", "1 while this server takes requests.", place, registry=self.registry
+        ).labels(*self._place)
+        artifact = Gauge(
+            "aisle_artifact_info",
+            "Always 1; which artifact is served.",
+            (*place, "digest", "algorithm", "model", "version"),
+            registry=self.registry,
+        )
+        artifact.labels(
+            *self._place, config.digest, config.algorithm, config.model, str(config.model_version)
+        ).set(1)
+        for outcome in OUTCOMES:
+            self._lists.labels(*self._place, "stable", config.algorithm, outcome)
+
+    def count(self, served: Served) -> None:
+        """Count one list."""
+        ranked = served.ranked
+        outcome = OUTCOMES[not ranked.items]
+        variant = self._known(served.variant)
+        self._lists.labels(*self._place, variant, served.served_by, outcome).inc()
+        self._total.observe(served.total_s)
+        self._model.observe(ranked.model_s)
+        if served.fallback_reason is not None:
+            self._fallback.labels(*self._place, served.fallback_reason).inc()
+        if not ranked.items:
+            self._empty.inc()
+        if ranked.is_short:
+            self._short.inc()
+        if ranked.dropped:
+            self._dropped.inc(ranked.dropped)
+
+    def refuse(self, status: int) -> None:
+        """Count an answer that is an error."""
+        self._refused.labels(*self._place, str(status)).inc()
+
+    def write(self) -> bytes:
+        """Write all metrics in Prometheus' text form."""
+        return generate_latest(self.registry)
+
+    def _known(self, variant: str) -> str:
+        """Keep the label bounded, whoever sends the header."""
+        if variant in self._variants:
+            return variant
+        if len(self._variants) < VARIANTS_MAX and VARIANT.fullmatch(variant):
+            self._variants.add(variant)
+            return variant
+        return OTHER
