@@ -1,5 +1,6 @@
 """Totals per arm that only grow: Envoy's counters, added up over its restarts and forgotten clusters."""
 
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -28,7 +29,8 @@ class ArmCounts:
         self._totals: dict[Arm, _Totals] = defaultdict(_Totals)
         self._arms: list[Arm] = []
         self._clusters: dict[str, tuple[Arm, str]] = {}  # cluster -> its arm and which part it plays
-        self._before = Scrape()
+        self._made_at = time.monotonic()
+        self._before: Scrape | None = None
 
     def follow(self, routes: Routes) -> None:
         """Learn which clusters belong to which arm; earlier ones stay known."""
@@ -45,21 +47,24 @@ class ArmCounts:
 
     def add(self, scrape: Scrape) -> None:
         """Add what happened since the scrape before."""
-        if scrape.uptime_s < self._before.uptime_s:
-            self._before = Scrape()  # another Envoy: its counters began at 0
+        if self._before is None and scrape.uptime_s > scrape.at - self._made_at:
+            self._before = scrape  # what an older Envoy did before was another agent's to count
+        before = self._before
+        if before is None or _is_restarted(scrape, before):
+            before = Scrape()
         grown: dict[Arm, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for (cluster, counter), value in scrape.counters.items():
             if cluster in self._clusters:
                 arm, part = self._clusters[cluster]
-                before = 0 if counter == "active" else self._before.counters.get((cluster, counter), 0)
-                grown[arm][f"{part}.{counter}"] += value - before if value >= before else value
+                past = 0 if counter == "active" else before.counters.get((cluster, counter), 0)
+                grown[arm][f"{part}.{counter}"] += value - past if value >= past else value
         for arm, more in grown.items():
             self._add_counters(self._totals[arm], more)
         for arm in self._totals.keys() - grown.keys():
             self._totals[arm].active = 0
         for cluster, times in scrape.times.items():
             if cluster in self._clusters and self._clusters[cluster][1] == "arm":
-                self._add_times(cluster, times)
+                self._add_times(cluster, times, before.times.get(cluster, {}))
         self._before = scrape
 
     def reports(self) -> tuple[ArmReport, ...]:
@@ -80,9 +85,8 @@ class ArmCounts:
         totals.retried += more["arm.retry"]
         totals.active = more["server.active"] + more["fallback.active"]
 
-    def _add_times(self, cluster: str, times: dict[float, int]) -> None:
+    def _add_times(self, cluster: str, times: dict[float, int], before: dict[float, int]) -> None:
         totals = self._totals[self._clusters[cluster][0]].times
-        before = self._before.times.get(cluster, {})
         if any(count < before.get(upper, 0) for upper, count in times.items()):
             before = {}
         for upper, count in times.items():
@@ -100,3 +104,9 @@ class ArmCounts:
             active=totals.active,
             latency_ms=tuple(sorted(totals.times.items())),
         )
+
+
+def _is_restarted(scrape: Scrape, before: Scrape) -> bool:
+    """Tell whether this is another Envoy: younger, or on a new connection and maybe as young."""
+    could_be = scrape.is_first and scrape.uptime_s <= scrape.at - before.at + 1
+    return could_be or scrape.uptime_s < before.uptime_s

@@ -4,7 +4,8 @@ Whom Envoy 1.40 charges when an arm is an aggregate cluster (found by trial, pin
 
 - the aggregate `arm/{r}/{s}`: `upstream_rq_completed`, `upstream_rq_5xx` and `upstream_rq_time` once per
   shopper's request, by the answer that the shopper got and the whole time it took; `upstream_rq_retry`,
-  and `upstream_rq_retry_success` when the second attempt was answered;
+  and `upstream_rq_retry_success` when the second attempt was answered. Times are merged when they are
+  read (`stats_flush_on_admin`), so they trail the counters by one scrape;
 - its members `release/{r}`, `fallback/{r}/{s}`: `upstream_rq_total` per attempt, `upstream_rq_active`.
 
 `upstream_rq_per_try_timeout` stays 0, because a hedged attempt is not cut off but joined by a second one.
@@ -12,6 +13,7 @@ Whom Envoy 1.40 charges when an arm is an aggregate cluster (found by trial, pin
 
 import http.client
 import re
+import time
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -34,7 +36,9 @@ class EnvoyUnavailable(Exception):
 class Scrape:
     """Envoy's counters at one moment: by cluster and name; histograms as counts up to each bound, in ms."""
 
-    uptime_s: int = 0
+    uptime_s: int = 0  # whole seconds
+    at: float = 0.0  # monotonic seconds
+    is_first: bool = True  # the first on this connection: another Envoy may have been started before it
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     times: dict[str, dict[float, int]] = field(default_factory=dict)
 
@@ -44,6 +48,7 @@ class EnvoyAdmin:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        self._is_new = True
 
     def read_versions(self) -> dict[str, str]:
         """Read which version of each watched file is in force. Raises EnvoyUnavailable.
@@ -56,7 +61,7 @@ class EnvoyAdmin:
 
     def scrape(self) -> Scrape:
         """Read the counters. Raises EnvoyUnavailable."""
-        scrape = Scrape()
+        scrape = Scrape(at=time.monotonic())
         for line in self._get(
             "/stats?usedonly&histogram_buckets=cumulative&filter=" + quote(SCRAPE)
         ).splitlines():
@@ -69,11 +74,13 @@ class EnvoyAdmin:
                     scrape.times[cluster] = {float(upper): int(n) for upper, n in BUCKET.findall(value)}
                 elif value.isdigit():
                     scrape.counters[cluster, counter] = int(value)
+        scrape.is_first, self._is_new = self._is_new, False
         return scrape
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         self._connection.close()
+        self._is_new = True
 
     def _get(self, path: str) -> str:
         for is_last in (False, True):

@@ -39,6 +39,7 @@ class GatewayFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self.close()
             raise FolderTaken(f"Another agent is at work in {self.path.name}.") from error
         for kind in KINDS:
             live_file(self.path, kind).parent.mkdir(mode=0o700, parents=True, exist_ok=True)

