@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from deployments_app.models import AnalysisVerdict, Rollout
 from deployments_app.plan_rules import read_plan
-from deployments_app.services.rollouts import record_verdict
+from deployments_app.services.verdicts import record_verdict
 from monitoring_app.analysis import judge
 from monitoring_app.selectors import numbers_since
 
@@ -22,9 +22,9 @@ def judge_rollouts(deployment_ids: Iterable[str]) -> None:
     )
     for rollout in rollouts.select_related("deployment"):
         newest = (
-            AnalysisVerdict.objects.filter(rollout=rollout, step=rollout.step).order_by("-created_at").first()
+            AnalysisVerdict.objects.filter(rollout=rollout, step=rollout.step).order_by("-measured_at").first()
         )
-        if newest is None or now - newest.created_at >= JUDGE_EVERY:
+        if newest is None or now - newest.measured_at >= JUDGE_EVERY:
             judge_rollout(rollout, now)
 
 
