@@ -119,13 +119,13 @@ def _number(
     whole: bool = False,
 ) -> float:
     low, high = bounds
-    value = own.get(name, default)
+    value: Any = own.get(name, default)
     right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not right or not low <= value <= high:
         kind = "whole number" if whole else "number"
         _refuse(problems, f"{where}/{name}", f"This must be a {kind} from {low:g} to {high:g}.")
         return low
-    return value
+    return float(value) if not whole else value
 
 
 def _refuse(problems: list[dict[str, str]], pointer: str, detail: str) -> None:

@@ -1,0 +1,67 @@
+"""What a deployment backend is: it runs model servers of releases, from plain specs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+ReleaseKey = str  # the release's id
+
+
+@dataclass(frozen=True)
+class ReleaseSpec:
+    """Everything a backend needs to run one release's servers.
+
+    artifact: the folder with the model's files; digest: what its manifest must hash to.
+    signing_key: good only for this release's recommendation ids; it reaches the servers as a private file.
+    """
+
+    key: ReleaseKey
+    artifact: Path
+    digest: str
+    release_number: int
+    deployment_id: str
+    shop: str
+    model: str
+    model_version: int
+    algorithm: str
+    signing_key: str = field(repr=False)
+    replicas: int = 1
+
+
+@dataclass(frozen=True)
+class WorkloadStatus:
+    """What the backend last saw of one release's servers.
+
+    reason: why not all of them are ready, in words a shop owner can read; empty when they are.
+    exists: something of it is still there, if only a process that is about to end.
+    """
+
+    desired: int = 0
+    ready: int = 0
+    endpoints: tuple[str, ...] = ()  # "host:port" of ready servers
+    reason: str = ""
+    restarts: int = 0
+    exists: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self.desired > 0 and self.ready >= self.desired
+
+
+class DeploymentBackend(Protocol):
+    """Runs model servers. Idempotent, returns fast, never touches the database.
+
+    Raises BackendError when what it depends on does not answer; the caller tries again later.
+    """
+
+    def apply(self, spec: ReleaseSpec) -> None:
+        """Make it exist; twice changes nothing."""
+
+    def observe(self, key: ReleaseKey) -> WorkloadStatus:
+        """Look at it; an unknown release is a status with `exists` false."""
+
+    def remove(self, key: ReleaseKey) -> None:
+        """Make it go; gone or already gone: both fine. Call again until `exists` is false."""
+
+    def keys(self) -> list[ReleaseKey]:
+        """List the releases of which anything exists, so that forgotten ones can be removed."""

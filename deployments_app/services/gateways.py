@@ -1,0 +1,70 @@
+"""What gateways report: which routes they run, and how long a rollback took to reach shoppers."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from deployments_app.gateway_report import Report, WatchReport
+from deployments_app.gateway_wire import parse_time
+from deployments_app.models import Gateway, Rollout
+from deployments_app.selectors import live_gateways
+from deployments_app.services.timings import summarise
+from portal.core.dispatch import enqueue_on_commit
+from portal.core.jobs import wake_fields
+
+MEASURED_FOR = timedelta(minutes=10)  # reports on a rollback are taken for so long
+
+
+def record_gateway_report(report: Report) -> Report:
+    """Note what a gateway runs and measured; returns the report, whose counts the next stage takes."""
+    started = parse_time(report.envoy_started_at, "envoy_started_at") if report.envoy_started_at else None
+    Gateway.objects.update_or_create(
+        agent_id=report.agent_id,
+        defaults={
+            "running_version": report.envoy_version_running or "",
+            "started_at": started,
+            "reported_at": timezone.now(),
+        },
+    )
+    for watch in report.watches:
+        record_gateway_measure(watch.rollout_id, report.agent_id, watch)
+    return report
+
+
+def record_gateway_measure(rollout_id: str, agent_id: str, watch: WatchReport) -> None:
+    """Store what one gateway measured of a rollback; the last word of each gateway counts."""
+    with transaction.atomic():
+        rollout = (
+            Rollout.objects.select_for_update()
+            .filter(pk=rollout_id, kind="rollback", received_at__gt=timezone.now() - MEASURED_FOR)
+            .first()
+        )
+        if rollout is None:
+            return
+        gateways: dict[str, Any] = {
+            **rollout.measured.get("gateways", {}),
+            agent_id: {
+                "last_other_answer_ms": watch.last_other_answer_ms,
+                "routes_running_ms": watch.routes_running_ms,
+                "probes": watch.probes,
+                "errors": watch.errors,
+            },
+        }
+        measured = summarise(gateways)
+        if measured == rollout.measured:
+            return
+        rollout.measured = measured
+        rollout.save(update_fields=["measured"])
+        if rollout.status == "progressing":
+            Rollout.objects.filter(pk=rollout.pk).update(**wake_fields())
+            enqueue_on_commit(rollout)
+
+
+def gateways_running(rollout: Rollout, now: datetime) -> tuple[int, tuple[str, ...]]:
+    """Count live gateways that run a rollback's routes, and name those that do not yet."""
+    told = Rollout.objects.values_list("measured", flat=True).get(pk=rollout.pk).get("gateways", {})
+    live = [gateway.agent_id for gateway in live_gateways(now)]
+    running = [each for each in live if told.get(each, {}).get("routes_running_ms") is not None]
+    return len(running), tuple(each for each in live if each not in running)

@@ -1,0 +1,131 @@
+"""What a rollout's acts mean for its row, its request and the routes. Callers hold deployment and rollout."""
+
+from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
+
+from deployments_app.models import Deployment, Promotion, Rollout
+from deployments_app.plan_rules import read_plan
+from deployments_app.services.starts import start_next_approved
+from deployments_app.services.traffic import give_canary, make_stable, take_back
+from portal.core.actors import Actor, system
+from portal.core.events import record
+from portal.core.transitions import transition
+
+REASON_MAX = 300
+
+
+def move_to_step(actor: Actor, deployment: Deployment, rollout: Rollout, step: int, *, because: str) -> None:
+    """Give the release the share of a step and start the step's clock."""
+    steps = read_plan(rollout.plan).steps
+    weight, now = steps[step].weight_pct, timezone.now()
+    give_canary(deployment, rollout, weight)
+    reason = (
+        f"{weight} % of shoppers see release {rollout.release.number} now "
+        f"(step {step + 1} of {len(steps)}): {because}"
+    )[:REASON_MAX]
+    fields: dict[str, Any] = {
+        "step": step,
+        "weight_pct": weight,
+        "step_started_at": now,
+        "paused_at": None,
+        "progress_done": step,
+        "progress_total": len(steps),
+        "progress_unit": "steps",
+        "stage": f"step {step + 1} of {len(steps)}",
+    }
+    if rollout.status != "progressing":
+        transition(
+            rollout,
+            "progressing",
+            actor=actor,
+            shop=rollout.shop_id,
+            reason=reason,
+            event_data={"step": step, "weight_pct": weight},
+            **fields,
+        )
+        say(rollout, reason)
+        return
+    # A form that was made at the step before must not act on this one: its version is old now.
+    Rollout.objects.filter(pk=rollout.pk).update(lock_version=F("lock_version") + 1, reason=reason, **fields)
+    rollout.refresh_from_db(fields=["lock_version", "reason", *fields])
+    record(
+        "rollout.step_advanced",
+        rollout,
+        actor=actor,
+        shop=rollout.shop_id,
+        reason=reason,
+        step=step,
+        weight_pct=weight,
+    )
+
+
+def finish(actor: Actor, deployment: Deployment, rollout: Rollout, *, because: str) -> None:
+    """End a rollout well: its release is the stable one, its request is applied, the next one may begin."""
+    if rollout.kind == "promote":
+        make_stable(deployment, rollout.release)
+        _apply_request(rollout)
+    _end(actor, rollout, "succeeded", because)
+    if rollout.kind == "promote":
+        start_next_approved(deployment)
+
+
+def give_up(actor: Actor, deployment: Deployment, rollout: Rollout, *, to: str, reason: str) -> None:
+    """End a rollout without its release: everybody gets the stable one again. `to`: failed or aborted."""
+    take_back(deployment, rollout)
+    _end(actor, rollout, to, reason)
+
+
+def say(rollout: Rollout, reason: str) -> None:
+    """Write the phase in words into the row, without an event."""
+    rollout.reason = reason[:REASON_MAX]
+    rollout.save(update_fields=["reason"])
+
+
+def note_phase(rollout: Rollout, reason: str) -> None:
+    """Write the phase in words; one event whenever the phase changes, not with every number in it."""
+    if not reason or reason == rollout.reason:
+        return
+    before = rollout.reason.partition(":")[0]
+    say(rollout, reason)
+    if reason.partition(":")[0] != before:
+        record("rollout.noted", rollout, actor=system("rollout"), shop=rollout.shop_id, reason=reason)
+
+
+def _apply_request(rollout: Rollout) -> None:
+    promotion = rollout.promotion
+    if promotion is None or promotion.status != "approved":
+        return
+    locked = Promotion.objects.select_for_update().get(pk=promotion.pk)
+    transition(
+        locked,
+        "applied",
+        actor=system("rollout"),
+        shop=rollout.shop_id,
+        reason=f"release {rollout.release.number} serves everybody",
+    )
+
+
+def _end(actor: Actor, rollout: Rollout, to: str, reason: str) -> None:
+    # From a pause the way to success leads over progressing: each is a step of its own in the history.
+    if rollout.status in ("paused", "pending") and to == "succeeded":
+        transition(rollout, "progressing", actor=actor, shop=rollout.shop_id, reason=reason[:REASON_MAX])
+    error = {"title": "The rollout failed", "detail": reason} if to == "failed" else None
+    steps = len(rollout.plan.get("steps", ())) or None
+    done: dict[str, Any] = {}
+    if to == "succeeded":
+        done = {"progress_done": steps, "progress_total": steps, "stage": ""}
+    transition(
+        rollout,
+        to,
+        actor=actor,
+        shop=rollout.shop_id,
+        reason=reason[:REASON_MAX],
+        finished_at=timezone.now(),
+        due_at=None,
+        error=error,
+        weight_pct=100 if to == "succeeded" else 0,
+        **done,
+    )
+    say(rollout, reason)

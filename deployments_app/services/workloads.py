@@ -1,0 +1,196 @@
+"""The servers of releases: make those exist that should, note what was seen, remove the others.
+
+One code for rollouts and for the time outside them, on every backend.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from deployments_app.backends.base import DeploymentBackend, ReleaseSpec, WorkloadStatus
+from deployments_app.models import Deployment, Environment, Release, Rollout, Workload
+from deployments_app.models.rollouts import ACTIVE
+from deployments_app.recommendation_keys import recommendation_key
+from deployments_app.services.expiry import close_outdated_requests
+from portal.core.dispatch import enqueue_on_commit
+from portal.core.errors import BackendError
+from portal.core.jobs import claim, release, wake_fields
+from portal.core.storage import tree_path
+
+LOOK_EVERY_S = 2.0
+LOOK_SOON_S = 0.3  # while something wanted is not ready
+SOON_FOR_S = 30.0
+IDLE_EVERY_S = 60.0  # nothing runs, but somebody's request may expire
+OUT_OF_ROUTES_AFTER_S = 5.0  # requests under way end first
+REMOVED_AFTER_S = 10.0
+
+
+def backend_for(environment: Environment) -> DeploymentBackend:
+    """Make the backend an environment names."""
+    backend: DeploymentBackend = import_string(settings.DEPLOYMENT_BACKENDS[environment.backend])()
+    return backend
+
+
+def release_spec(release: Release) -> ReleaseSpec:
+    """Describe a release to a backend."""
+    version = release.model_version
+    return ReleaseSpec(
+        key=release.pk,
+        artifact=tree_path(release.artifact_digest),
+        digest=release.artifact_digest,
+        release_number=release.number,
+        deployment_id=release.deployment_id,
+        shop=release.deployment.shop.slug,
+        model=version.registered_model.name,
+        model_version=version.number,
+        algorithm=version.algorithm,
+        signing_key=recommendation_key(release.pk),
+        replicas=int(release.config.get("replicas", 1)),
+    )
+
+
+def wake_deployment(deployment: Deployment) -> None:
+    """Have the deployment's servers looked after as soon as this transaction is committed."""
+    Deployment.objects.filter(pk=deployment.pk).update(**wake_fields())
+    enqueue_on_commit(deployment)
+
+
+def look_after(released: Release) -> Workload:
+    """Make a release's servers exist and note what the backend sees of them. Call it outside transactions."""
+    spec = release_spec(released)
+    backend = backend_for(released.deployment.environment)
+    try:
+        backend.apply(spec)
+        status = backend.observe(spec.key)
+    except BackendError as error:
+        status = WorkloadStatus(desired=spec.replicas, reason=error.detail, exists=True)
+    return note_status(released, status, replicas=spec.replicas)
+
+
+def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> Workload:
+    """Write what the backend saw into the workload's row."""
+    now = timezone.now()
+    with transaction.atomic():
+        Workload.objects.get_or_create(release=released, defaults={"replicas": replicas})
+        # Locked: two workers may look at once, and each keeps what it does not know better.
+        row = Workload.objects.select_for_update().get(release=released)
+        is_ready = status.ready >= replicas
+        row.replicas = replicas
+        row.ready = status.ready
+        row.endpoints = list(status.endpoints) or row.endpoints
+        row.reason = "" if is_ready else (status.reason or "the servers are starting")[:300]
+        row.restarts = max(row.restarts, status.restarts)
+        row.not_ready_since = None if is_ready else row.not_ready_since or now
+        row.observed_at = now
+        row.save(
+            update_fields=[
+                *("replicas", "ready", "endpoints", "reason", "restarts", "not_ready_since", "observed_at")
+            ]
+        )
+    return row
+
+
+def reconcile_deployment(deployment_id: str) -> None:
+    """Bring one deployment's servers in line with its row; does nothing while another worker is at it."""
+    claimed = claim(Deployment, deployment_id, statuses=())
+    if claimed is None:
+        return
+    try:
+        due_in_s = _reconcile(deployment_id)
+    except Exception:
+        release(claimed, due_in_s=LOOK_EVERY_S)
+        raise
+    release(claimed, due_in_s=due_in_s)
+
+
+def _reconcile(deployment_id: str) -> float:
+    wanted = [
+        *Release.objects.filter(pk__in=_settle_wishes(deployment_id)).select_related(
+            "deployment__environment", "deployment__shop", "model_version__registered_model"
+        )
+    ]
+    seen = [look_after(each) for each in wanted]
+    left = _remove_unwanted(deployment_id)
+    close_outdated_requests(deployment_id)
+    now = timezone.now()
+    if any(
+        row.not_ready_since is not None and now - row.not_ready_since < timedelta(seconds=SOON_FOR_S)
+        for row in seen
+    ):
+        return LOOK_SOON_S
+    return LOOK_EVERY_S if wanted or left else IDLE_EVERY_S
+
+
+def wanted_releases(deployment: Deployment) -> set[str]:
+    """Name the releases whose servers should run: live, canary, warm, and where a rollout leads."""
+    now = timezone.now()
+    wanted = {deployment.stable_id, deployment.canary_id}
+    if deployment.last_good_until is not None and deployment.last_good_until > now:
+        wanted.add(deployment.last_good_id)
+    targets = Rollout.objects.filter(deployment=deployment, status__in=ACTIVE)
+    wanted.update(targets.values_list("release_id", flat=True))
+    return {each for each in wanted if each is not None}
+
+
+def _settle_wishes(deployment_id: str) -> set[str]:
+    """Write which servers are wanted; a release without wish leaves the routes a few seconds later."""
+    now = timezone.now()
+    with transaction.atomic():
+        # Locked: a rollback that makes a release live must not find it marked for removal just then.
+        deployment = Deployment.objects.select_for_update().get(pk=deployment_id)
+        wanted = wanted_releases(deployment)
+        rows = Workload.objects.filter(release__deployment=deployment)
+        rows.filter(release__in=wanted).exclude(is_wanted=True, unwanted_since=None).update(
+            is_wanted=True, unwanted_since=None
+        )
+        others = rows.exclude(release__in=wanted)
+        others.filter(unwanted_since=None).update(unwanted_since=now)
+        limit = now - timedelta(seconds=OUT_OF_ROUTES_AFTER_S)
+        others.filter(is_wanted=True, unwanted_since__lt=limit).update(is_wanted=False)
+    return wanted
+
+
+def _remove_unwanted(deployment_id: str) -> int:
+    """Remove servers that have been out of the routes for a while; return how many are still there."""
+    limit = timezone.now() - timedelta(seconds=REMOVED_AFTER_S)
+    going = Workload.objects.filter(release__deployment_id=deployment_id, unwanted_since__isnull=False)
+    for row in going.filter(is_wanted=False, unwanted_since__lt=limit).select_related(
+        "release__deployment__environment"
+    ):
+        _remove(row)
+    return going.count()
+
+
+def _remove(row: Workload) -> None:
+    backend = backend_for(row.release.deployment.environment)
+    try:
+        backend.remove(row.release_id)
+        status = backend.observe(row.release_id)
+    except BackendError as error:
+        Workload.objects.filter(pk=row.pk).update(reason=error.detail[:300])
+        return
+    gone = Q(pk=row.pk, is_wanted=False)
+    if status.exists:
+        Workload.objects.filter(gone).update(
+            ready=0, endpoints=[], reason=(status.reason or "stopping")[:300], observed_at=timezone.now()
+        )
+    else:
+        Workload.objects.filter(gone).delete()
+
+
+def servers_now(released: Release) -> dict[str, Any]:
+    """Describe a release's servers, if it has any, in the API's words."""
+    row = Workload.objects.filter(release=released).first()
+    if row is None:
+        return {"replicas": 0, "ready": 0, "reason": "not loaded", "restarts": 0}
+    return {
+        "replicas": row.replicas,
+        "ready": row.ready,
+        "reason": row.reason,
+        "restarts": row.restarts,
+    }
