@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from portal.stack import postgres_server, redis_server
 from portal.stack.home import StackHome
 from portal.stack.lifecycle import bring_down, bring_up
+from portal.stack.ports import LOOPBACK, wait_for
 
 PASSWORD = "known-to-this-test-run-only"
 START_S = 90.0
@@ -39,11 +41,16 @@ def keep_servers(folder: Path, postgres_port: int, redis_port: int) -> None:
                 user = postgres_server.run_as(postgres_server.system_user())
                 server = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **user)
                 children.append((server, signal.SIGINT))
-                postgres_server.wait_and_create(
-                    postgres_port, password=PASSWORD, role_password=PASSWORD, deadline=deadline
+                create = partial(
+                    postgres_server.create_role_and_database,
+                    postgres_port,
+                    password=PASSWORD,
+                    role_password=PASSWORD,
                 )
+                wait_for(create, deadline=deadline)
             if redis_port:
-                redis_server.wait(f"redis://:{PASSWORD}@127.0.0.1:{redis_port}/0", deadline=deadline)
+                url = f"redis://:{PASSWORD}@{LOOPBACK}:{redis_port}/0"
+                wait_for(partial(redis_server.ping, url), deadline=deadline)
         say_ready_and_wait()
     finally:
         for child, stop_signal in children:

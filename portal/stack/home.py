@@ -67,18 +67,10 @@ class StackHome:
     def supervisor_socket(self) -> Path:
         """Return a short enough path for the supervisor's socket: in the folder, else in a temporary one."""
         path = self.run / "supervisor.sock"
-        if len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:
-            return path
         name = "aisle-" + hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
-        for folder in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - made 0700 below, owner checked
-            path = Path(folder) / name / "s"
-            if len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:
-                break
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        if path.parent.stat().st_uid != os.geteuid():
-            raise PermissionError(
-                f"{path.parent} belongs to someone else; set TMPDIR to a folder of your own."
-            )
+        for folder in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - ours alone: see prepare
+            if len(os.fsencode(path)) > SOCKET_PATH_MAX_BYTES:
+                path = Path(folder) / name / "s"
         return path
 
     def load(self) -> None:
@@ -100,6 +92,10 @@ class StackHome:
         ):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
+        short = self.supervisor_socket.parent
+        short.mkdir(mode=0o700, exist_ok=True)
+        if short.stat().st_uid != os.geteuid():
+            raise PermissionError(f"{short} belongs to someone else; set TMPDIR to a folder of your own.")
         for name in SECRETS:
             self.values.setdefault(name, secrets.token_urlsafe(48 if name == "SECRET_KEY" else 24))
         for name, preferred in PREFERRED_PORTS.items():
@@ -118,6 +114,12 @@ class StackHome:
         if changes:
             self._write()
         return changes
+
+    def remove_socket_folder(self) -> None:
+        """Remove the supervisor's socket, and its folder where that is a temporary one."""
+        self.supervisor_socket.unlink(missing_ok=True)
+        if self.supervisor_socket.parent != self.run and self.supervisor_socket.parent.exists():
+            self.supervisor_socket.parent.rmdir()
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from portal.stack import postgres_server, redis_server
@@ -21,7 +22,7 @@ from portal.stack.programs import (
     uses_own_database,
     uses_own_redis,
 )
-from portal.stack.readiness import StackFailed, tail, wait_until_ready
+from portal.stack.readiness import StackFailed, tail, wait_for_server, wait_until_ready
 from portal.stack.supervisor import Supervisor
 
 Say = Callable[[str], None]
@@ -70,6 +71,7 @@ def bring_down(home: StackHome) -> bool:
         left = [*model_servers(home), *supervised_processes(supervisor.server_url)]
         end_processes(left)
         _end_leftover_redis(home)
+        home.remove_socket_folder()
     return was_running or bool(left)
 
 
@@ -101,19 +103,17 @@ def _start(home: StackHome, supervisor: Supervisor, say: Say, deadline: float) -
         postgres_server.remove_stale_lock(home.postgres)
     programs = application(home)
     supervisor.start(servers(home), programs, deadline=deadline)
-    try:
-        if uses_own_database():
-            postgres_server.wait_and_create(
-                int(values["POSTGRES_PORT"]),
-                password=values["POSTGRES_PASSWORD"],
-                role_password=values["DATABASE_PASSWORD"],
-                deadline=deadline,
-            )
-        if uses_own_redis():
-            redis_server.wait(values["REDIS_URL"], deadline=deadline)
-    except TimeoutError as error:
-        name = "postgres" if "PostgreSQL" in str(error) else "redis"
-        raise StackFailed(f"{error}\n{tail(home, name)}") from error
+    if uses_own_database():
+        create = partial(
+            postgres_server.create_role_and_database,
+            int(values["POSTGRES_PORT"]),
+            password=values["POSTGRES_PASSWORD"],
+            role_password=values["DATABASE_PASSWORD"],
+        )
+        wait_for_server(home, supervisor, "postgres", create, deadline=deadline)
+    if uses_own_redis():
+        ping = partial(redis_server.ping, values["REDIS_URL"])
+        wait_for_server(home, supervisor, "redis", ping, deadline=deadline)
     migrate(home)
     supervisor.start_group("application")
     wait_until_ready(home, supervisor, programs, deadline=deadline)

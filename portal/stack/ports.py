@@ -1,14 +1,30 @@
-"""Choose loopback ports that stay free while the stack is stopped."""
+"""Loopback ports: choose some that stay free while the stack is stopped, and wait until one answers."""
 
 import random
 import socket
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 
 LOOPBACK = "127.0.0.1"
 
 # Below the range that the kernel hands to outgoing connections (32768 and up on Linux): a remembered
 # port in that range would be taken by chance now and then.
 REMEMBERED_PORTS = range(20_000, 30_000)
+
+
+class NotReady(Exception):
+    """A server that was started does not answer yet."""
+
+
+def wait_for(ask: Callable[[], None], *, deadline: float) -> None:
+    """Ask until it is no longer NotReady; raises the last NotReady at the deadline (`time.monotonic`)."""
+    while True:
+        try:
+            return ask()
+        except NotReady:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def is_free(port: int) -> bool:

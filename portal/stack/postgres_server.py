@@ -10,7 +10,6 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from portal.stack.ports import LOOPBACK
+from portal.stack.ports import LOOPBACK, NotReady
 
 SYSTEM_USER = "embedded_postgres"
 SUPERUSER = "postgres"
@@ -130,22 +129,20 @@ def server_command(data: Path, port: int, *, durable: bool = True) -> list[str]:
     return command
 
 
-def wait_and_create(port: int, *, password: str, role_password: str, deadline: float) -> None:
-    """Wait until the server answers, then make sure that our role and database exist.
-
-    deadline: on the clock of `time.monotonic`. Raises TimeoutError after it.
-    """
-    conninfo = psycopg.conninfo.make_conninfo(
-        host=LOOPBACK, port=port, user=SUPERUSER, password=password, dbname="postgres", connect_timeout=2
-    )
-    while True:
-        try:
-            connection = psycopg.connect(conninfo, autocommit=True)
-            break
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"PostgreSQL does not answer: {error}") from error
-            time.sleep(0.05)
+def create_role_and_database(port: int, *, password: str, role_password: str) -> None:
+    """Make sure that our role and database exist; raises NotReady while the server does not answer."""
+    try:
+        connection = psycopg.connect(
+            host=LOOPBACK,
+            port=port,
+            user=SUPERUSER,
+            password=password,
+            dbname="postgres",
+            connect_timeout=2,
+            autocommit=True,
+        )
+    except psycopg.OperationalError as error:
+        raise NotReady(f"PostgreSQL does not answer: {error}") from error
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
         if cursor.fetchone() is None:

@@ -14,13 +14,26 @@ from portal.stack.ports import LOOPBACK
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
+# What a person calls each.
+LABELS = {
+    "postgres": "PostgreSQL",
+    "redis": "Redis",
+    "web": "The web server",
+    "worker-train": "The worker for training",
+    "worker-deploy": "The worker for deployments",
+    "worker-light": "The worker for small tasks",
+    "dispatcher": "The dispatcher",
+    "agent": "The gateway's agent",
+    "gateway": "The gateway (Envoy)",
+}
+
+
 @dataclass(frozen=True)
 class Program:
     """One process that the supervisor keeps alive."""
 
     name: str
     command: list[str]
-    label: str  # what a person calls it
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     stop_signal: str = "TERM"
@@ -45,7 +58,6 @@ def servers(home: StackHome) -> list[Program]:
             Program(
                 "postgres",
                 postgres_server.server_command(home.postgres, int(home.values["POSTGRES_PORT"])),
-                "PostgreSQL",
                 user=postgres_server.system_user(),
                 stop_signal="INT",  # PostgreSQL's fast shutdown: ends sessions, loses nothing
                 stop_wait_s=20,
@@ -57,7 +69,7 @@ def servers(home: StackHome) -> list[Program]:
             port=int(home.values["REDIS_PORT"]),
             password=home.values["REDIS_PASSWORD"],
         )
-        programs.append(Program("redis", redis_server.server_command(config), "Redis"))
+        programs.append(Program("redis", redis_server.server_command(config)))
     return programs
 
 
@@ -72,15 +84,14 @@ def application(home: StackHome) -> list[Program]:
                 *("--lifespan", "off", "--no-access-log", "--no-server-header"),
                 *("--timeout-graceful-shutdown", "5"),
             ],
-            "Web server",
             {**ONE_THREAD, "DATABASE_POOL": "1"},
         ),
         _worker(home, "train", pool="prefork", concurrency=1, environment={}),
         _worker(home, "deploy", pool="threads", concurrency=4, environment=ONE_THREAD),
         _worker(home, "light", pool="threads", concurrency=2, environment=ONE_THREAD),
-        Program("dispatcher", python("manage.py", "dispatcher"), "Dispatcher", ONE_THREAD),
-        Program("agent", python("manage.py", "agent"), "Gateway's agent", ONE_THREAD),
-        Program("gateway", gateway_command(home), "Gateway (Envoy)"),
+        Program("dispatcher", python("manage.py", "dispatcher"), ONE_THREAD),
+        Program("agent", python("manage.py", "agent"), ONE_THREAD),
+        Program("gateway", gateway_command(home)),
     ]
 
 
@@ -118,7 +129,6 @@ def _worker(
             *("--concurrency", str(concurrency), "--loglevel", "INFO"),
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         ],
-        f"Worker: {queue}",
         environment,
     )
 

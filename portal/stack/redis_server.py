@@ -8,13 +8,12 @@ because an evicted queue is a lost queue without a word.
 import contextlib
 import os
 import shutil
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import redis
 
-from portal.stack.ports import LOOPBACK
+from portal.stack.ports import LOOPBACK, NotReady
 
 
 def binary() -> Path:
@@ -52,17 +51,13 @@ def server_command(config: Path) -> list[str]:
     return [str(binary()), str(config)]
 
 
-def wait(url: str, *, deadline: float) -> None:
-    """Wait until the server answers; raises TimeoutError after the deadline (`time.monotonic`)."""
+def ping(url: str) -> None:
+    """Ask for a sign of life; raises NotReady without one."""
     with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
-        while True:
-            try:
-                client.ping()
-                return
-            except redis.RedisError as error:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"Redis does not answer: {error}") from error
-                time.sleep(0.05)
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            raise NotReady(f"Redis does not answer: {error}") from error
 
 
 def end_leftover(url: str) -> None:

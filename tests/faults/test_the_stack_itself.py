@@ -15,7 +15,8 @@ import pytest
 from portal.stack.home import CODE_DIR, StackHome
 from portal.stack.leftovers import supervised_processes
 from portal.stack.lifecycle import bring_down
-from portal.stack.supervisor import Supervisor
+from portal.stack.readiness import answers
+from portal.stack.supervisor import RUNNING, Supervisor
 from tests.running_stack import RunningStack
 from tests.services import OWN_SETTINGS, temporary_folder
 
@@ -44,9 +45,14 @@ def is_healthy(url: str) -> bool:
 @pytest.mark.parametrize("program", ["postgres", "redis", *PROGRAMS])
 def test_a_killed_program_is_back(stack: RunningStack, program: str) -> None:
     killed = stack.kill(program)
-    took = eventually(
-        lambda: stack.pid(program) not in (0, killed) and is_healthy(stack.portal_url), f"{program} is back"
-    )
+
+    def is_back() -> bool:
+        state = Supervisor(stack.home).states()[program]
+        return state["statename"] == RUNNING and state["pid"] != killed
+
+    took = eventually(is_back, f"{program} is back")
+    took += eventually(lambda: is_healthy(stack.portal_url), "the portal answers")
+    took += eventually(lambda: answers(stack.gateway_url), "the gateway answers")
     print(f"{program} back after {took:.1f} s")
 
 

@@ -10,13 +10,6 @@ from portal.stack.home import SOCKET_PATH_MAX_BYTES, StackHome
 from portal.stack.ports import REMEMBERED_PORTS, choose_port, is_free
 
 
-@pytest.fixture
-def home(tmp_path):
-    home = StackHome(tmp_path / "home")
-    home.prepare()
-    return home
-
-
 def listen(port):
     server = socket.create_server(("127.0.0.1", port))
     server.listen()
@@ -30,10 +23,11 @@ def test_secrets_and_ports_are_chosen_once_and_remembered(home):
     assert again.values == home.values
 
 
-def test_two_stacks_share_neither_secrets_nor_ports(home, tmp_path):
-    other = StackHome(tmp_path / "other")
+def test_two_stacks_share_neither_secrets_nor_ports(home):
+    other = StackHome(home.path / "other")
     with listen(int(home.values["WEB_PORT"])), listen(int(home.values["GATEWAY_PORT"])):
         other.prepare()
+    other.remove_socket_folder()
     shared = {name for name in home.values if home.values[name] == other.values[name]}
     assert shared == set()
 
@@ -80,7 +74,10 @@ def test_a_deep_folder_has_a_socket_path_that_the_kernel_takes(tmp_path):
     path = deep.supervisor_socket
     assert len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES
     assert path == deep.supervisor_socket, "the same every time"
+    deep.prepare()
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    deep.remove_socket_folder()
+    assert not path.parent.exists()
     assert path.parent.name != StackHome(tmp_path / ("deep-" * 21)).supervisor_socket.parent.name
 
 
