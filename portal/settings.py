@@ -7,6 +7,7 @@ An environment variable of the same name always wins, so any part can be pointed
 import json
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import dj_database_url
@@ -25,6 +26,14 @@ def setting(name: str, default: str | None = None) -> str:
     if value is None:
         raise ImproperlyConfigured(f"{name} is not set. Start the local stack with `make up`, or export it.")
     return str(value)
+
+
+def packaged(package: str, folder: str) -> Path:
+    """Find a folder of an installed package without importing the package."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ImproperlyConfigured(f"The package {package} is not installed. Run `make setup`.")
+    return Path(spec.origin).parent / folder
 
 
 SECRET_KEY = setting("SECRET_KEY")
@@ -175,7 +184,11 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS: list[Path | tuple[str, Path]] = [
+    BASE_DIR / "static",
+    ("vendor/plotly", packaged("plotly", "package_data")),
+    ("vendor/manrope", packaged("font_manrope", "files")),
+]
 WHITENOISE_USE_FINDERS = True  # no collectstatic step: files come from the tree and from installed packages
 WHITENOISE_AUTOREFRESH = DEBUG
 

@@ -1,0 +1,90 @@
+// Draws <figure data-chart>: Plotly figures whose colours are names of tokens, so that they follow the theme.
+// Plotly is loaded only when a page has a chart. A polled chart keeps its canvas (hx-preserve) and moves instead of flickering.
+let loading = null;
+
+// Plotly carries a map library that writes a <style> when it loads, unless an element with this id is there. The
+// Content-Security-Policy refuses such a style, and no chart here is a map. A test watches for refusals after an upgrade.
+const MAP_STYLES = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
+
+function plotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const mark = document.createElement("meta");
+    mark.id = MAP_STYLES;
+    document.head.append(mark);
+    const script = document.createElement("script");
+    script.src = document.querySelector("meta[name=plotly]").content;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => { loading = null; reject(new Error("Plotly did not load")); };
+    document.head.append(script);
+  });
+  return loading;
+}
+
+// --- tokens: "--stable" or "--canary 18%" (opacity) anywhere in a figure becomes the colour of the present theme
+const probe = document.createElement("span");
+probe.hidden = true;
+document.documentElement.append(probe);
+
+function colour(token) {
+  const [, name, opacity] = /^(--[\w-]+)(?:\s+([\d.]+)%)?$/.exec(token);
+  probe.style.color = "";
+  probe.style.color = `var(${name})`;
+  const found = getComputedStyle(probe).color;
+  if (!opacity) return found;
+  const [red, green, blue] = found.match(/[\d.]+/g);
+  return `rgba(${red}, ${green}, ${blue}, ${opacity / 100})`;
+}
+
+function painted(value) {
+  if (typeof value === "string") return /^--[\w-]+(\s+[\d.]+%)?$/.test(value) ? colour(value) : value;
+  if (Array.isArray(value)) return value.map(painted);
+  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, painted(item)]));
+  return value;
+}
+
+// --- what every chart looks like, unless its figure says otherwise
+const axis = {
+  automargin: true, gridcolor: "--line", linecolor: "--line-strong", zerolinecolor: "--line-strong", tickcolor: "--line-strong",
+  title: { font: { size: 12, color: "--ink-muted" }, standoff: 10 }, tickfont: { size: 11.5, color: "--ink-muted" }, fixedrange: true,
+};
+const look = (traces) => ({
+  autosize: true, margin: { l: 8, r: 12, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+  colorway: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"],
+  font: { family: "Manrope, system-ui, sans-serif", size: 12, color: "--ink" }, bargap: 0.25, hovermode: "closest",
+  hoverlabel: { bgcolor: "--raised", bordercolor: "--line-strong", font: { color: "--ink", family: "Manrope, system-ui, sans-serif" } },
+  showlegend: traces.filter((trace) => trace.showlegend !== false && trace.hoverinfo !== "skip").length > 1,
+  legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: "--ink-muted" }, bgcolor: "rgba(0,0,0,0)" },
+  xaxis: { ...axis, showgrid: false }, yaxis: { ...axis, zeroline: false }, separators: ".,", dragmode: false,
+});
+
+function merged(base, over) {
+  if (!over || typeof over !== "object" || Array.isArray(over)) return over ?? base;
+  const result = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const is = base?.[key] && typeof base[key] === "object" && !Array.isArray(base[key]);
+    result[key] = is ? merged(base[key], typeof value === "string" && key === "title" ? { text: value } : value) : value;
+  }
+  return result;
+}
+
+async function draw(figure) {
+  const canvas = figure.querySelector(".chart-canvas");
+  const source = figure.querySelector('script[type="application/json"]');
+  if (!canvas || !source || !source.textContent.trim()) return;
+  const { data = [], layout = {} } = JSON.parse(source.textContent);
+  const library = await plotly();
+  const height = Math.max(canvas.clientHeight, parseFloat(getComputedStyle(canvas).minHeight) || 240);
+  await library.react(canvas, painted(data), painted(merged({ ...look(data), height }, layout)), { displayModeBar: false, responsive: true, displaylogo: false });
+  figure.dataset.drawn = "1";
+}
+
+function drawAll(root = document) {
+  const found = root.matches?.("[data-chart]") ? [root] : root.querySelectorAll("[data-chart]");
+  for (const figure of found) draw(figure).catch((error) => console.error("chart", error));
+}
+
+drawAll();
+document.addEventListener("htmx:afterSettle", (event) => drawAll(event.detail.elt?.isConnected ? event.detail.elt : document));
+new MutationObserver(() => drawAll()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
+document.addEventListener("toggle", (event) => { if (event.target.open && event.target.querySelector?.("[data-chart]")) drawAll(event.target); }, true);
