@@ -42,8 +42,8 @@ logs:  ## Follow the logs of all programs
 
 .PHONY: reset
 reset: stop  ## Stop everything and delete all data
-	@rm -rf "$(HOME_DIR)" var
-	@echo "Deleted $(HOME_DIR)."
+	@if [ -f "$(HOME_DIR)/stack.json" ]; then rm -rf "$(HOME_DIR)"; echo "Deleted $(HOME_DIR)."; fi
+	@rm -rf var
 
 ##@ Set it up
 

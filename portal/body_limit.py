@@ -23,7 +23,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Where files arrive; every other path gets the small limit.
 UPLOAD_PATHS = (
-    re.compile(r"^/api/v1/(datasets|dataset-versions)(/[^/]+)*/(file|items|versions)$"),
+    re.compile(r"^/api/v1/dataset-versions/[^/]+/(file|items)$"),
     re.compile(r"^/(?!api/)[^/]+/data(/.*)?$"),
 )
 LINGER_S = 2.0  # how long a refused sender may go on: closing under his hands would hide the answer

@@ -5,47 +5,24 @@ the local backend recorded. Other processes are left over only when the supervis
 carry its address in their environment.
 """
 
+import contextlib
 import json
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from deployments_app.backends.local_process import ProcessId
 from portal.stack.home import StackHome
 
 
-@dataclass(frozen=True)
-class Process:
-    """A process, and when it started: a number alone may have passed to another."""
-
-    pid: int
-    start_ticks: int
-
-    @classmethod
-    def find(cls, pid: int) -> "Process | None":
-        """Return the live process of this number, if there is one."""
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            return None
-        return None if fields[0] == "Z" else cls(pid, int(fields[19]))
-
-    def is_alive(self) -> bool:
-        return Process.find(self.pid) == self
-
-    def send(self, number: int) -> None:
-        if self.is_alive():
-            os.kill(self.pid, number)
-
-
-def model_servers(home: StackHome) -> list[Process]:
+def model_servers(home: StackHome) -> list[ProcessId]:
     """Return the live model servers that the local backend recorded in `run/releases/*/state.json`."""
     found = []
     for file in (home.run / "releases").glob("*/state.json"):
         try:
             state = json.loads(file.read_text())
-            recorded = Process(int(state["pid"]), int(state["start_ticks"]))
+            recorded = ProcessId(int(state["pid"]), int(state["start_ticks"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # half written, or of a release that never started
         if recorded.is_alive():
@@ -53,7 +30,7 @@ def model_servers(home: StackHome) -> list[Process]:
     return found
 
 
-def supervised_processes(server_url: str) -> list[Process]:
+def supervised_processes(server_url: str) -> list[ProcessId]:
     """Return the live processes that carry this supervisor's address in their environment."""
     mark = b"SUPERVISOR_SERVER_URL=" + os.fsencode(server_url)
     found = []
@@ -62,18 +39,24 @@ def supervised_processes(server_url: str) -> list[Process]:
             environment = (folder / "environ").read_bytes()
         except OSError:
             continue  # gone meanwhile, or another user's
-        process = Process.find(int(folder.name)) if mark in environment.split(b"\0") else None
+        process = ProcessId.find(int(folder.name)) if mark in environment.split(b"\0") else None
         if process is not None and process.pid != os.getpid():
             found.append(process)
     return found
 
 
-def end_processes(processes: list[Process], *, patience_s: float = 5.0) -> None:
+def end_processes(processes: list[ProcessId], *, patience_s: float = 5.0) -> None:
     """Ask the processes to end, then end those that did not."""
     for process in processes:
-        process.send(signal.SIGTERM)
+        _send(process, signal.SIGTERM)
     deadline = time.monotonic() + patience_s
     while any(process.is_alive() for process in processes) and time.monotonic() < deadline:
         time.sleep(0.05)
     for process in processes:
-        process.send(signal.SIGKILL)
+        _send(process, signal.SIGKILL)
+
+
+def _send(process: ProcessId, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if process.is_alive():
+            os.kill(process.pid, number)

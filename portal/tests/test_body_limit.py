@@ -146,6 +146,7 @@ def test_the_callers_request_id_comes_back_and_a_strange_one_does_not(port):
         ("/api/v1/dataset-versions/dsv_01/file", True),
         ("/acme/data", True),
         ("/acme/data/dsv_01/items", True),
+        ("/api/v1/dataset-versions/dsv_01/check", False),
         ("/api/data", False),
         ("/acme/models", False),
         ("/acme/database", False),

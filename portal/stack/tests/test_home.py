@@ -4,8 +4,6 @@ import os
 import socket
 import stat
 
-import pytest
-
 from portal.stack.home import SOCKET_PATH_MAX_BYTES, StackHome
 from portal.stack.ports import REMEMBERED_PORTS, choose_port, is_free
 

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from deployments_app.backends.local_process import ProcessId
 from portal.stack.home import StackHome
-from portal.stack.leftovers import Process, end_processes, model_servers, supervised_processes
+from portal.stack.leftovers import end_processes, model_servers, supervised_processes
 
 
 @pytest.fixture
@@ -18,8 +19,8 @@ def sleeper():
     process.wait()
 
 
-def found(process: subprocess.Popen[bytes]) -> Process:
-    live = Process.find(process.pid)
+def found(process: subprocess.Popen[bytes]) -> ProcessId:
+    live = ProcessId.find(process.pid)
     assert live is not None
     return live
 
@@ -45,7 +46,7 @@ def test_a_number_that_passed_to_another_process_is_left_alone(tmp_path, sleeper
     process = found(sleeper)
     record(home, "rel_1", json.dumps({"pid": process.pid, "start_ticks": process.start_ticks - 1}))
     assert model_servers(home) == []
-    end_processes([Process(process.pid, process.start_ticks - 1)], patience_s=0)
+    end_processes([ProcessId(process.pid, process.start_ticks - 1)], patience_s=0)
     assert sleeper.poll() is None
 
 
