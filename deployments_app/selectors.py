@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from deployments_app.models import (
@@ -40,12 +40,14 @@ def environment(shop: Shop, name: str) -> Environment:
 
 
 def deployments(shop: Shop) -> QuerySet[Deployment]:
-    """The placements, oldest first, with what serves now."""
+    """The placements, oldest first, with what serves now and `active_rollout_id`."""
     releases = [f"{role}__{_VERSION}" for role in ("stable", "canary", "last_good")]
     servers = [f"{role}__workload" for role in ("stable", "canary", "last_good")]
+    active = Rollout.objects.filter(deployment=OuterRef("pk"), status__in=ACTIVE)
     return (
         Deployment.objects.filter(shop=shop)
         .select_related("environment", "shop", *releases, *servers)
+        .annotate(active_rollout_id=Subquery(active.values("pk")[:1]))
         .order_by("created_at")
     )
 
@@ -239,7 +241,8 @@ def standing(promotion: Promotion, actor: Actor) -> Standing:
         )
         or (f"The gate “{blocking[0]['label']}” blocks here: {blocking[0]['sentence']}" if blocking else None)
     )
-    waiting = promotion.status == "approved" and not list(promotion.rollouts.all())
+    attempts = {rollout.status for rollout in promotion.rollouts.all()}
+    waiting = promotion.status == "approved" and not attempts & {*ACTIVE, "succeeded"}
     return Standing(
         approvals=len({each.reviewer_id for each in reviews if each.verdict == "approve"}),
         needed=promotion.deployment.environment.min_approvals,
@@ -252,7 +255,7 @@ def standing(promotion: Promotion, actor: Actor) -> Standing:
         cannot_withdraw=_cannot_withdraw(promotion, actor, waiting),
         cannot_start=refusal(actor, "rollouts.operate", promotion.shop_id)
         if waiting
-        else "This starts by itself once it is approved.",
+        else "Its rollout starts by itself once it is approved.",
     )
 
 

@@ -1,0 +1,81 @@
+"""What the agents beside the gateways ask and tell, below /gateway/v1/; each asks ten times a second."""
+
+import hmac
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
+
+from deployments_app.gateway_report import Report, report_from_json
+from deployments_app.gateway_wire import WireError, routes_to_json
+from deployments_app.routing import routes_for_gateway
+from deployments_app.services.gateways import record_gateway_report
+from portal.core.errors import InvalidInput, NotPermitted, PortalError
+from portal.core.problems import problem_http_response
+
+View = Callable[..., HttpResponse]
+
+
+def agents_only(view: View) -> View:
+    """Let an agent in by the token it shares with the portal; compared in constant time."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, **options: Any) -> HttpResponse:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        wanted = f"Bearer {settings.AGENT_TOKEN}".encode()
+        if not settings.AGENT_TOKEN or not hmac.compare_digest(given, wanted):
+            refused = NotPermitted("Agents show the AGENT_TOKEN that the portal was started with.")
+            refused.status, refused.code = 401, "not_authenticated"
+            refused.headers["WWW-Authenticate"] = 'Bearer realm="aisle-agents"'
+            return _refuse(request, refused)
+        return view(request, **options)
+
+    return login_not_required(csrf_exempt(guarded))
+
+
+@agents_only
+@require_GET
+def gateway_routes(request: HttpRequest) -> HttpResponse:
+    """Answer the present routes, or 304 when the agent has them."""
+    routes = routes_for_gateway(request.GET.get("backend", "local"))
+    tag = f'"{routes.version}"'
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponse(status=304, headers={"ETag": tag})
+    body = json.dumps(routes_to_json(routes, timezone.now()), separators=(",", ":"))
+    headers = {"ETag": tag, "Cache-Control": "no-store"}
+    return HttpResponse(body, content_type="application/json", headers=headers)
+
+
+@agents_only
+@require_POST
+def gateway_report(request: HttpRequest, *, and_then: Callable[[Report], Any] | None = None) -> HttpResponse:
+    """Take a report; `and_then` hands its counts to the stage that measures."""
+    try:
+        report = report_from_json(json.loads(request.body))
+    except (WireError, ValueError, RecursionError) as error:
+        return _refuse(request, InvalidInput(f"The report cannot be read: {error}"))
+    record_gateway_report(report)
+    if and_then is not None:
+        and_then(report)
+    return HttpResponse(status=204)
+
+
+def _refuse(request: HttpRequest, error: PortalError) -> HttpResponse:
+    response = problem_http_response(request, error)
+    for name, value in error.headers.items():
+        response[name] = value
+    return response
+
+
+gateway_urlpatterns = [
+    path("routes", gateway_routes, name="gateway_routes"),
+    path("report", gateway_report, name="gateway_report"),
+]
