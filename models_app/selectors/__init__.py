@@ -1,5 +1,8 @@
 """Reads of this stage; callers have authorised the actor for the shop."""
 
+from models_app.selectors.comparisons import compare_runs, compare_versions, why_not_comparable
+from models_app.selectors.plans import algorithms, plan_training
+from models_app.selectors.previews import list_overlap, preview, sample_users
 from models_app.selectors.rows import (
     dataset,
     dataset_version,
@@ -17,7 +20,8 @@ from models_app.selectors.rows import (
 )
 
 __all__ = [
-    "dataset", "dataset_version", "dataset_versions", "datasets", "group_runs", "latest_version",
-    "model_version", "model_versions", "registered_model", "registered_models", "same_file",
-    "training_run", "training_runs",
+    "algorithms", "compare_runs", "compare_versions", "dataset", "dataset_version", "dataset_versions",
+    "datasets", "group_runs", "latest_version", "list_overlap", "model_version", "model_versions",
+    "plan_training", "preview", "registered_model", "registered_models", "same_file", "sample_users",
+    "training_run", "training_runs", "why_not_comparable",
 ]  # fmt: skip

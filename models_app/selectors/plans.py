@@ -25,7 +25,7 @@ class AlgorithmPlan:
     name: str
     title: str
     when_to_use: str
-    fields: list[Parameter]
+    parameters: list[Parameter]
     estimate: Estimate | None = None
     verdict: str = "ready"
     reason: str = ""
@@ -40,7 +40,7 @@ class TrainingPlan:
     algorithms: list[AlgorithmPlan]
     split: dict[str, Any]
     split_why: str
-    split_fields: list[Parameter]
+    split_parameters: list[Parameter]
     model_name: str
     memory_available_bytes: int
 
@@ -64,7 +64,7 @@ def plan_training(version: DatasetVersion) -> TrainingPlan:
         algorithms=[_plan(version, name, judged.get(name), memory) for name in ALGORITHMS],
         split=proposed["config"],
         split_why=proposed["why"],
-        split_fields=config_fields(SplitConfig),
+        split_parameters=config_fields(SplitConfig),
         model_name=newest.name if newest else MODEL_NAME,
         memory_available_bytes=memory,
     )

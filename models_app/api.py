@@ -1,5 +1,0 @@
-"""API paths, below /api/v1/."""
-
-from django.urls import URLPattern
-
-urlpatterns: list[URLPattern] = []

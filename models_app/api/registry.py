@@ -1,0 +1,110 @@
+"""Models, their versions, comparisons and previews."""
+
+import json
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from models_app import selectors
+from models_app.api import serializers as shapes
+from models_app.models import ModelVersion
+from models_app.selectors.comparisons import MAX_RUNS
+from models_app.services.refusals import invalid
+from models_app.services.registry import artifact_folder
+from portal.core.api import ApiView
+from portal.core.permissions import authorize
+
+MAX_K = 100
+
+
+class ModelsView(ApiView):
+    @extend_schema(responses=shapes.RegisteredModelSerializer(many=True), operation_id="models_list")
+    def get(self, request: Request) -> Response:
+        authorize(self.actor, "models.read", self.shop)
+        return self.page(selectors.registered_models(self.shop), shapes.RegisteredModelSerializer)
+
+
+class ModelView(ApiView):
+    @extend_schema(responses=shapes.RegisteredModelSerializer, operation_id="models_get")
+    def get(self, request: Request, model_id: str) -> Response:
+        authorize(self.actor, "models.read", self.shop)
+        model = selectors.registered_model(self.shop, model_id)
+        return Response(shapes.RegisteredModelSerializer(model).data)
+
+
+class VersionsView(ApiView):
+    filters = frozenset({"model"})
+
+    @extend_schema(
+        responses=shapes.ModelVersionSerializer(many=True),
+        parameters=[OpenApiParameter("model", str, description="Id of a model: its versions only.")],
+        operation_id="model_versions_list",
+    )
+    def get(self, request: Request) -> Response:
+        authorize(self.actor, "models.read", self.shop)
+        wanted = request.query_params.get("model")
+        model = selectors.registered_model(self.shop, wanted) if wanted is not None else None
+        return self.page(selectors.model_versions(self.shop, model), shapes.ModelVersionSerializer)
+
+
+class OneVersion(ApiView):
+    def version(self, version_id: str) -> ModelVersion:
+        authorize(self.actor, "models.read", self.shop)
+        return selectors.model_version(self.shop, version_id)
+
+
+class VersionView(OneVersion):
+    @extend_schema(responses=shapes.ModelVersionSerializer, operation_id="model_versions_get")
+    def get(self, request: Request, version_id: str) -> Response:
+        return Response(shapes.ModelVersionSerializer(self.version(version_id)).data)
+
+
+class CardView(OneVersion):
+    @extend_schema(responses={(200, "text/markdown"): OpenApiTypes.STR}, operation_id="model_versions_card")
+    def get(self, request: Request, version_id: str) -> HttpResponse:
+        """The model card: Markdown with YAML front matter."""
+        card = self.version(version_id).card
+        return HttpResponse(card, content_type="text/markdown; charset=utf-8")
+
+
+class ManifestView(OneVersion):
+    @extend_schema(responses=OpenApiTypes.OBJECT, operation_id="model_versions_manifest")
+    def get(self, request: Request, version_id: str) -> Response:
+        """The artifact's manifest: shape, type, size and SHA-256 of every member."""
+        folder = artifact_folder(self.version(version_id))
+        return Response(json.loads((folder / "manifest.json").read_bytes()))
+
+
+class PreviewView(OneVersion):
+    @extend_schema(
+        responses=shapes.PreviewSerializer,
+        parameters=[OpenApiParameter("user", str, required=True), OpenApiParameter("k", int)],
+        operation_id="model_versions_preview",
+    )
+    def get(self, request: Request, version_id: str) -> Response:
+        """What the version would show to one shopper, beside that shopper's history."""
+        version = self.version(version_id)
+        user, k = request.query_params.get("user", ""), request.query_params.get("k", "10")
+        if not user or len(user) > 256:
+            raise invalid("/user", "Name a shopper: ?user=…, at most 256 characters.")
+        if not k.isascii() or not k.isdigit() or not 1 <= int(k[:9]) <= MAX_K:
+            raise invalid("/k", f"k is a number from 1 to {MAX_K}.")
+        return Response(shapes.PreviewSerializer(selectors.preview(version, user, int(k))).data)
+
+
+class ComparisonView(ApiView):
+    @extend_schema(
+        responses=shapes.ComparisonSerializer,
+        parameters=[OpenApiParameter("runs", str, required=True, description="Ids, separated by commas.")],
+        operation_id="comparisons_get",
+    )
+    def get(self, request: Request) -> Response:
+        """Runs side by side: the best of each metric, and what is no different from it."""
+        authorize(self.actor, "training.read", self.shop)
+        ids = list(dict.fromkeys(filter(None, request.query_params.get("runs", "").split(","))))
+        if not 2 <= len(ids) <= MAX_RUNS:
+            raise invalid("/runs", f"Name 2 to {MAX_RUNS} runs: ?runs=run_…,run_…")
+        runs = [selectors.training_run(self.shop, each) for each in ids]
+        return Response(shapes.ComparisonSerializer(selectors.compare_runs(runs)).data)

@@ -1,0 +1,262 @@
+"""How rows of this stage look in the API, and what may be sent."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from models_app.models import Dataset, DatasetVersion, ModelVersion, RegisteredModel, TrainingRun
+from portal.core.api import StrictSerializer
+
+
+class DatasetSerializer(serializers.ModelSerializer):
+    created_by = serializers.CharField(source="created_by.label", default=None, read_only=True)
+    newest_version = serializers.CharField(source="newest_version_id", default=None, read_only=True)
+
+    class Meta:
+        model = Dataset
+        fields = ("id", "name", "newest_version", "created_by", "created_at")
+
+
+class NewDatasetSerializer(StrictSerializer):
+    name = serializers.CharField(max_length=80)
+
+
+class FileFormatSerializer(serializers.Serializer):
+    compression = serializers.CharField()
+    encoding = serializers.CharField()
+    delimiter = serializers.CharField(trim_whitespace=False)
+    has_header = serializers.BooleanField()
+    columns = serializers.ListField(child=serializers.CharField())
+    kind = serializers.CharField()
+
+
+class DatasetVersionSerializer(serializers.ModelSerializer):
+    dataset = serializers.CharField(source="dataset_id")
+    created_by = serializers.CharField(source="created_by.label", default=None, read_only=True)
+    file_format = serializers.SerializerMethodField()
+    items_format = serializers.SerializerMethodField()
+    roles = serializers.DictField(child=serializers.IntegerField())
+    items_roles = serializers.DictField(child=serializers.IntegerField())
+    report = serializers.DictField()
+    problems = serializers.ListField(child=serializers.DictField())
+    error = serializers.DictField(allow_null=True)
+
+    class Meta:
+        model = DatasetVersion
+        fields = (
+            "id", "dataset", "number", "status", "created_by", "created_at", "started_at", "finished_at",
+            "file_name", "file_sha256", "file_size", "items_name", "items_sha256", "items_size",
+            "file_format", "roles", "items_format", "items_roles", "leave_out_bad_rows",
+            "row_count", "user_count", "item_count", "interaction_count", "density", "first_at", "last_at",
+            "report", "problems", "problem_count", "error",
+        )  # fmt: skip
+
+    @extend_schema_field(FileFormatSerializer(allow_null=True))
+    def get_file_format(self, version: DatasetVersion) -> Any:
+        return _without_rows(version.file_format)
+
+    @extend_schema_field(FileFormatSerializer(allow_null=True))
+    def get_items_format(self, version: DatasetVersion) -> Any:
+        return _without_rows(version.items_format)
+
+
+def _without_rows(facts: dict[str, Any]) -> dict[str, Any] | None:
+    """Leave out the sample of rows: who may see a dataset may not always have its content."""
+    return FileFormatSerializer(facts).data if facts else None
+
+
+class UploadedVersionSerializer(DatasetVersionSerializer):
+    """A version as an upload answers it: with the versions that hold the very same file."""
+
+    same_file_as = serializers.SerializerMethodField()
+
+    class Meta:
+        model = DatasetVersion
+        fields = (*DatasetVersionSerializer.Meta.fields, "same_file_as")
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_same_file_as(self, version: DatasetVersion) -> list[str]:
+        return [other.pk for other in self.context["same_file"]]
+
+
+class ColumnsSerializer(StrictSerializer):
+    roles = serializers.DictField(
+        child=serializers.IntegerField(min_value=0), required=False, help_text="Column position by role."
+    )
+    items_roles = serializers.DictField(child=serializers.IntegerField(min_value=0), required=False)
+    leave_out_bad_rows = serializers.BooleanField(required=False)
+
+
+class EmptySerializer(StrictSerializer):
+    """A body without fields."""
+
+
+class ReasonSerializer(StrictSerializer):
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class RetrySerializer(StrictSerializer):
+    leave_out_bad_rows = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class ParameterSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=["integer", "number", "boolean", "choice"])
+    default = serializers.JSONField()
+    title = serializers.CharField()
+    help = serializers.CharField()
+    minimum = serializers.FloatField(allow_null=True)
+    maximum = serializers.FloatField(allow_null=True)
+    step = serializers.FloatField(allow_null=True)
+    choices = serializers.ListField(child=serializers.ListField(child=serializers.CharField()))
+
+
+class EstimateSerializer(serializers.Serializer):
+    memory_bytes = serializers.IntegerField()
+    seconds = serializers.FloatField()
+
+
+class AlgorithmSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    when_to_use = serializers.CharField()
+    parameters = ParameterSerializer(many=True)
+    estimate = EstimateSerializer(allow_null=True)
+    verdict = serializers.ChoiceField(choices=["ready", "weak", "not_ready", "too_big"])
+    reason = serializers.CharField()
+    is_recommended = serializers.BooleanField()
+
+
+class PlanSerializer(serializers.Serializer):
+    algorithms = AlgorithmSerializer(many=True)
+    split = serializers.DictField()
+    split_why = serializers.CharField()
+    split_parameters = ParameterSerializer(many=True)
+    model_name = serializers.CharField()
+    memory_available_bytes = serializers.IntegerField()
+
+
+class ChosenAlgorithmSerializer(StrictSerializer):
+    algorithm = serializers.CharField(max_length=40)
+    config = serializers.DictField(required=False, default=dict)
+
+
+class NewTrainingSerializer(StrictSerializer):
+    dataset_version = serializers.CharField(max_length=40)
+    model = serializers.CharField(max_length=60)
+    algorithms = ChosenAlgorithmSerializer(many=True, allow_empty=False)
+    split = serializers.DictField(required=False, allow_null=True, default=None)
+    seed = serializers.IntegerField(required=False, default=0, min_value=0, max_value=2**31 - 1)
+    champion = serializers.CharField(
+        max_length=40, required=False, allow_null=True, default=None,
+        help_text="A model version, usually the live one: its recipe is fitted on the same split to compare.",
+    )  # fmt: skip
+
+
+class TrainingRunSerializer(serializers.ModelSerializer):
+    # A text in the schema: memberships have a field of this name with other choices.
+    role = serializers.CharField(help_text="candidate, baseline or champion")
+    dataset_version = serializers.CharField(source="dataset_version_id")
+    model = serializers.CharField(source="registered_model.name")
+    model_version = serializers.SerializerMethodField()
+    recipe_of = serializers.CharField(source="recipe_of_id", allow_null=True)
+    created_by = serializers.CharField(source="created_by.label", default=None, read_only=True)
+    config = serializers.DictField()
+    split = serializers.DictField()
+    curve = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()))
+    metrics = serializers.DictField()
+    verdicts = serializers.DictField()
+    error = serializers.DictField(allow_null=True)
+
+    class Meta:
+        model = TrainingRun
+        fields = (
+            "id", "group", "role", "status", "dataset_version", "model", "model_version", "recipe_of",
+            "algorithm", "config", "split", "split_note", "seed", "stage", "progress_done", "progress_total",
+            "progress_unit", "eta_s", "curve", "metrics", "verdicts", "fit_s", "evaluate_s",
+            "peak_memory_bytes", "error", "created_by", "created_at", "started_at", "finished_at",
+        )  # fmt: skip
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_model_version(self, run: TrainingRun) -> str | None:
+        made: ModelVersion | None = getattr(run, "model_version", None)
+        return made.pk if made else None
+
+
+class StartedTrainingSerializer(serializers.Serializer):
+    group = serializers.CharField()
+    runs = TrainingRunSerializer(many=True)
+
+
+class LogSerializer(serializers.Serializer):
+    log = serializers.CharField()
+
+
+class RegisteredModelSerializer(serializers.ModelSerializer):
+    newest_number = serializers.IntegerField(allow_null=True)
+    newest_version = serializers.CharField(source="newest_version_id", allow_null=True)
+
+    class Meta:
+        model = RegisteredModel
+        fields = ("id", "name", "description", "newest_number", "newest_version", "created_at")
+
+
+class ModelVersionSerializer(serializers.ModelSerializer):
+    model = serializers.CharField(source="registered_model_id")
+    model_name = serializers.CharField(source="registered_model.name")
+    run = serializers.CharField(source="run_id")
+    metrics = serializers.DictField()
+    lineage = serializers.DictField()
+    verdicts = serializers.DictField(source="run.verdicts")
+
+    class Meta:
+        model = ModelVersion
+        fields = (
+            "id", "model", "model_name", "number", "run", "algorithm", "artifact_digest", "size_bytes",
+            "metrics", "verdicts", "lineage", "created_at",
+        )  # fmt: skip
+
+
+class CellSerializer(serializers.Serializer):
+    value = serializers.FloatField()
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    n = serializers.IntegerField()
+    is_best = serializers.BooleanField()
+    is_like_best = serializers.BooleanField(allow_null=True)
+
+
+class MetricRowSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    cells = serializers.ListField(child=CellSerializer(allow_null=True))
+
+
+class DifferenceSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    values = serializers.ListField(child=serializers.CharField())
+
+
+class ComparisonSerializer(serializers.Serializer):
+    runs = TrainingRunSerializer(many=True)
+    metrics = MetricRowSerializer(many=True)
+    differences = DifferenceSerializer(many=True)
+    why_not = serializers.CharField()
+
+
+class LineSerializer(serializers.Serializer):
+    rank = serializers.IntegerField()
+    item_id = serializers.CharField()
+    title = serializers.CharField()
+    category = serializers.CharField(allow_null=True)
+    price = serializers.FloatField(allow_null=True)
+    score = serializers.FloatField(allow_null=True)
+
+
+class PreviewSerializer(serializers.Serializer):
+    user_id = serializers.CharField()
+    is_known = serializers.BooleanField()
+    history = LineSerializer(many=True)
+    history_size = serializers.IntegerField()
+    items = LineSerializer(many=True)

@@ -1,0 +1,139 @@
+"""What a version would show to a shopper, straight from its artifact."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from engine.artifacts import Artifact, load_artifact
+from engine.estimators.base import Recommendations
+from engine.metrics import overlap
+from models_app.models import ModelVersion
+from portal.core.storage import tree_path
+
+KEPT_OPEN = 8  # artifacts mapped at a time, a web process
+HISTORY = 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """One item of a list. score is None in a history; rank counts from 1."""
+
+    rank: int
+    item_id: str
+    title: str
+    category: str | None
+    price: float | None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One shopper's history and list. is_known: False = nobody of that id was trained on, so best sellers."""
+
+    user_id: str
+    is_known: bool
+    history: list[Line]
+    history_size: int
+    items: list[Line]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much two versions' lists agree: mean share of equal items, of `n` shoppers both know."""
+
+    mean: float | None
+    k: int
+    n: int
+    by_user: dict[str, float]
+
+
+def preview(version: ModelVersion, user_id: str, k: int = 10) -> Preview:
+    """Show what a shopper has and what the version would recommend."""
+    artifact = open_artifact(version)
+    at = artifact.user_ids.positions.get(user_id)
+    if at is None:
+        best = artifact.fallback
+        items = _lines(artifact, best.items[0, :k], best.scores[0, :k])
+        return Preview(user_id, False, [], 0, items)
+    seen = artifact.seen[at]
+    history = seen.indices[:HISTORY]
+    found = _recommend(artifact, [at], k)
+    return Preview(
+        user_id,
+        True,
+        _lines(artifact, history),
+        int(seen.nnz),
+        _lines(artifact, found.items[0], found.scores[0]),
+    )
+
+
+def sample_users(version: ModelVersion, n: int = 6) -> list[str]:
+    """Pick shoppers from the least to the most active, the same ones each time."""
+    artifact = open_artifact(version)
+    sizes = np.diff(artifact.seen.indptr)
+    order = np.argsort(sizes, kind="stable")
+    order = order[sizes[order] > 0]
+    if not len(order):
+        return []
+    chosen = np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))
+    return [artifact.user_ids[int(order[at])] for at in chosen]
+
+
+def list_overlap(a: ModelVersion, b: ModelVersion, users: Sequence[str], k: int = 10) -> Overlap:
+    """Measure how alike the lists of two versions are for these shoppers."""
+    one, other = open_artifact(a), open_artifact(b)
+    known = [user for user in users if user in one.user_ids.positions and user in other.user_ids.positions]
+    if not known:
+        return Overlap(None, k, 0, {})
+    lists = [
+        _recommend(artifact, [artifact.user_ids.positions[user] for user in known], k).items
+        for artifact in (one, other)
+    ]
+    if one.digest != other.digest:
+        lists[1] = _translate(lists[1], other, one)
+    shares = overlap(lists[0], lists[1], k)
+    by_user = {user: float(share) for user, share in zip(known, shares, strict=True)}
+    return Overlap(float(shares.mean()), k, len(known), by_user)
+
+
+def open_artifact(version: ModelVersion) -> Artifact:
+    """Map a version's artifact; its members were verified when they were written."""
+    return _open(version.artifact_digest)
+
+
+@lru_cache(maxsize=KEPT_OPEN)
+def _open(digest: str) -> Artifact:
+    return load_artifact(tree_path(digest), digest, verify=False, threads=1)
+
+
+def _recommend(artifact: Artifact, at: Sequence[int], k: int) -> Recommendations:
+    users = np.array(at, np.int32)
+    depth = min(k, len(artifact.item_ids))
+    return artifact.estimator.recommend(users, depth, seen=artifact.seen[users])
+
+
+def _lines(artifact: Artifact, items: np.ndarray, scores: np.ndarray | None = None) -> list[Line]:
+    facts = artifact.facts
+    lines = []
+    for place, item in enumerate(int(each) for each in items if each >= 0):
+        item_id = artifact.item_ids[item]
+        title = (facts.title(item) if facts else "") or item_id
+        category, price = (facts.category(item), facts.price(item)) if facts else (None, None)
+        score = None if scores is None else float(scores[place])
+        lines.append(Line(place + 1, item_id, title, category, price, score))
+    return lines
+
+
+def _translate(items: np.ndarray, source: Artifact, target: Artifact) -> np.ndarray:
+    """Rewrite one artifact's item positions as another's; items the other lacks become distinct strangers."""
+    places = target.item_ids.positions
+    unknown = len(places)
+    return np.array(
+        [
+            [places.get(source.item_ids[int(each)], unknown + int(each)) if each >= 0 else -1 for each in row]
+            for row in items
+        ],
+        np.int32,
+    )
