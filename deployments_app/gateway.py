@@ -5,10 +5,11 @@
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from deployments_app.gateway_bootstrap import Ports, build_bootstrap
 from deployments_app.gateway_clusters import Resource, build_clusters
@@ -83,5 +84,6 @@ def build_files(
 
 
 def _watched_file(resources: list[Resource], version: str | None = None) -> WatchedFile:
-    version = version or hashlib.sha256(json.dumps(resources).encode()).hexdigest()[:20]
-    return WatchedFile(version, json.dumps({"version_info": version, "resources": resources}))
+    body = orjson.dumps(resources).decode()
+    version = version or hashlib.sha256(body.encode()).hexdigest()[:20]
+    return WatchedFile(version, f'{{"version_info":"{version}","resources":{body}}}')

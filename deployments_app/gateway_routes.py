@@ -34,7 +34,15 @@ def build_routes(routes: Routes, probe_mark: str) -> list[Resource]:
             "@type": f"{TYPE}envoy.config.route.v3.RouteConfiguration",
             "name": ROUTE_CONFIGURATION,
             "metadata": {"filter_metadata": {"aisle": {"version": routes.version}}},
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": table}],
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "retry_policy": _retry_policy(PATIENCE),
+                    "hedge_policy": {"hedge_on_per_try_timeout": True},
+                    "routes": table,
+                }
+            ],
         }
     ]
 
@@ -54,9 +62,10 @@ def _deployment_routes(deployment: DeploymentRoute, probe_mark: str) -> list[Res
     def has(parameter: str) -> Resource:
         return {"query_parameters": [{"name": parameter, "present_match": True}]}
 
+    batches = {**_to_arms(deployment, by_header), "retry_policy": _retry_policy(PATIENCE_BATCH)}
     cases: list[tuple[Resource, Resource, Resource]] = [
         ({"prefix": path, **has("user"), **probe}, _to_arms(deployment, by_user, probe=True), marked),
-        ({"prefix": f"{path}v2/"}, _to_arms(deployment, by_header, patience=PATIENCE_BATCH), {}),
+        ({"prefix": f"{path}v2/"}, batches, {}),
         ({"prefix": path, **has("user")}, _to_arms(deployment, by_user), {}),
         ({"prefix": path, **has("session")}, _to_arms(deployment, by_session), {}),
         ({"prefix": path}, _to_arms(deployment, by_header), {}),
@@ -64,9 +73,7 @@ def _deployment_routes(deployment: DeploymentRoute, probe_mark: str) -> list[Res
     return [{"match": match, "route": action, **extra, **guarded} for match, action, extra in cases]
 
 
-def _to_arms(
-    deployment: DeploymentRoute, hash_policy: list[Resource], *, patience: str = PATIENCE, probe: bool = False
-) -> Resource:
+def _to_arms(deployment: DeploymentRoute, hash_policy: list[Resource], *, probe: bool = False) -> Resource:
     return {
         "weighted_clusters": {
             "clusters": [_weighted(deployment, arm, probe) for arm in _arms_in_order(deployment)],
@@ -74,31 +81,27 @@ def _to_arms(
         },
         "hash_policy": hash_policy,
         "timeout": TIMEOUT,
-        "hedge_policy": {"hedge_on_per_try_timeout": True},
-        "retry_policy": {
-            "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
-            "retriable_status_codes": [503],
-            "num_retries": 1,
-            "per_try_timeout": patience,
-            "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
-            "retry_priority": {
-                "name": "envoy.retry_priorities.previous_priorities",
-                "typed_config": {
-                    "@type": f"{TYPE}envoy.extensions.retry.priority.previous_priorities.v3"
-                    ".PreviousPrioritiesConfig",
-                    "update_frequency": 1,
-                },
-            },
-            "retry_host_predicate": [
-                {
-                    "name": "envoy.retry_host_predicates.previous_hosts",
-                    "typed_config": {
-                        "@type": f"{TYPE}envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                    },
-                }
-            ],
-            "host_selection_retry_max_attempts": 3,
+    }
+
+
+def _retry_policy(patience: str) -> Resource:
+    """Try once more, at the next of the arm's list, when nothing was heard, or a 503."""
+    priorities = f"{TYPE}envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+    hosts = f"{TYPE}envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    return {
+        "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
+        "retriable_status_codes": [503],
+        "num_retries": 1,
+        "per_try_timeout": patience,
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
+        "retry_priority": {
+            "name": "envoy.retry_priorities.previous_priorities",
+            "typed_config": {"@type": priorities, "update_frequency": 1},
         },
+        "retry_host_predicate": [
+            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {"@type": hosts}}
+        ],
+        "host_selection_retry_max_attempts": 3,
     }
 
 
