@@ -38,7 +38,7 @@ class Agent:
         self._key = ProbeKey()
         self._probe_mark = token_urlsafe(24)
         self._folder = GatewayFolder(config.folder, config.ports, self._key.jwk, self._probe_mark)
-        self._portal = Portal(config.portal_url, config.token)
+        self._portal = Portal(config.portal_url, config.token, config.backend)
         self._reporter = Reporter(config, self._state)
 
     def stop(self) -> None:

@@ -18,13 +18,15 @@ class AgentConfig:
     token: str
     ports: Ports
     agent_id: str
+    backend: str = "local"  # whose deployments this gateway serves
 
 
 def read_config(setting: Callable[[str], str | None], home: Path) -> AgentConfig:
     """Read the agent's settings. Raises ValueError naming the one that is missing.
 
     PORTAL_URL, AGENT_TOKEN, GATEWAY_URL and GATEWAY_ADMIN_URL are needed. GATEWAY_BIND (default loopback)
-    and GATEWAY_PORT say where Envoy listens when that is not what GATEWAY_URL says; AGENT_ID names it.
+    and GATEWAY_PORT say where Envoy listens when that is not what GATEWAY_URL says; AGENT_ID names
+    the agent, GATEWAY_BACKEND the backend whose deployments it serves.
     """
 
     def need(name: str) -> str:
@@ -42,5 +44,6 @@ def read_config(setting: Callable[[str], str | None], home: Path) -> AgentConfig
         portal_url=need("PORTAL_URL"),
         token=need("AGENT_TOKEN"),
         ports=Ports(setting("GATEWAY_BIND") or "127.0.0.1", port, admin.port),
+        backend=setting("GATEWAY_BACKEND") or "local",
         agent_id=setting("AGENT_ID") or f"{socket.gethostname()}-{port}",
     )

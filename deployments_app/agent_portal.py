@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from deployments_app.gateway_wire import Routes, WireError, routes_from_json
 
@@ -29,9 +29,9 @@ class Fetched:
 
 
 class Portal:
-    """Asks one portal, with one token. Not for use by two threads at once."""
+    """Asks one portal, with one token, for one backend's routes. Not for use by two threads at once."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, backend: str = "local") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"PORTAL_URL {url!r} is not an http address")
@@ -40,6 +40,7 @@ class Portal:
         self._connection = connect(parts.hostname, parts.port, timeout=TIMEOUT_S)
         self._prefix = parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        self._routes_path = f"{ROUTES_PATH}?{urlencode({'backend': backend})}"
         self._etag = ""
 
     def fetch_routes(self) -> Fetched | None:
@@ -49,7 +50,7 @@ class Portal:
         """
         condition = {"If-None-Match": self._etag} if self._etag else {}
         asked_at = time.time()
-        status, headers, content = self._request("GET", ROUTES_PATH, None, condition)
+        status, headers, content = self._request("GET", self._routes_path, None, condition)
         answered_at = time.time()
         if status == 304:
             return None

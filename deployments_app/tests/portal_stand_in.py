@@ -75,7 +75,7 @@ class PortalStandIn:
                 etag = f'"{stand_in.routes.version}"'
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     self.answer(401)
-                elif self.path != "/gateway/v1/routes":
+                elif self.path != "/gateway/v1/routes?backend=local":
                     self.answer(404)
                 elif stand_in.garbage is not None:
                     self.answer(200, stand_in.garbage, ETag='"garbage"')
