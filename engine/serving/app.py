@@ -7,7 +7,7 @@ protocol is at `/v2/…` too, and `/metrics` only bare, so that the gateway neve
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +27,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 BODY_TIMEOUT_S = 5.0
+LISTEN_MAX_BYTES = 16 * BODY_MAX_BYTES  # heard out, though refused: a client that still sends reads no answer
 BRIEF, CLOSE = (b"cache-control", b"private, no-store"), (b"connection", b"close")
 
 
@@ -51,6 +52,10 @@ class ModelServer:
         self._key = key
         self._endpoints: Endpoints | None = None
         self._is_draining = False
+
+    @property
+    def is_loading(self) -> bool:
+        return self._endpoints is None
 
     @property
     def is_ready(self) -> bool:
@@ -178,22 +183,20 @@ async def _with_body(request: Request, receive: Receive) -> Request:
     """Read a POST's body, at most 1 MiB and five seconds long."""
     if request.method != "POST":
         return request
-    too_large = Refusal(413, "body_too_large", "A request's body may have at most 1 MiB.")
-    declared = request.headers.get(b"content-length", b"0")
-    if len(declared) > 9 or int(declared) > BODY_MAX_BYTES:
-        raise too_large
-    body = b""
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
-                body += message["body"]
-                if len(body) > BODY_MAX_BYTES:
-                    raise too_large
-                if not message["more_body"]:
+                size += len(message["body"])
+                if size <= BODY_MAX_BYTES:
+                    body += message["body"]
+                if not message["more_body"] or size > LISTEN_MAX_BYTES:
                     break
     except TimeoutError:
         raise Refusal(408, "request_too_slow", "The body did not arrive in time.") from None
-    return Request(request.method, request.path, request.query, request.headers, body, request.started)
+    if size > BODY_MAX_BYTES:
+        raise Refusal(413, "body_too_large", "A request's body may have at most 1 MiB.")
+    return replace(request, body=bytes(body))

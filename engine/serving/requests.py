@@ -135,7 +135,7 @@ def check_id(text: str, where: str) -> str:
         name = unicodedata.normalize("NFC", name)
     if not name:
         raise Refusal(422, "empty_id", f"{where} is empty.", pointer=where)
-    if len(name) > ID_MAX_BYTES or len(name.encode("utf-8", "replace")) > ID_MAX_BYTES:
+    if len(name) > ID_MAX_BYTES or len(name.encode()) > ID_MAX_BYTES:
         raise Refusal(422, "id_too_long", f"{where} is longer than {ID_MAX_BYTES} bytes.", pointer=where)
     if CONTROL.search(name):
         raise Refusal(422, "control_character", f"{where} contains a control character.", pointer=where)

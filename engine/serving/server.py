@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ log = logging.getLogger("aisle.serving")
 STOPPED, BAD_ARTIFACT, NO_PORT = 0, 3, 4  # exit codes
 IDLE_TIMEOUT_S = 15  # longer than the gateway's, so that the gateway closes first
 FINISH_TIMEOUT_S = 5
+LINGER_S = 0.3
 
 
 class Server(uvicorn.Server):
@@ -32,6 +34,15 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, let requests that are on their way be answered, then close what is idle."""
+        for each in self.servers:
+            each.close()
+        until = perf_counter() + LINGER_S
+        while self.server_state.connections and perf_counter() < until:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
 
 def run(config: ServingConfig, key: bytes) -> int:
@@ -127,7 +138,10 @@ async def _get_ready(server: Server, app: ModelServer, listener: socket.socket) 
 
 def _drain(server: Server, app: ModelServer) -> None:
     """Stop being ready at once, stop listening after a while; a second signal does not wait."""
-    loop = asyncio.get_running_loop()
+    if app.is_loading:
+        log.info("stopped before it was ready")
+        logging.shutdown()
+        os._exit(STOPPED)  # nobody is being served, and the thread that loads cannot be interrupted
     wait_s = app.config.drain_s if app.is_ready else 0.0
     app.drain()
 
@@ -135,4 +149,4 @@ def _drain(server: Server, app: ModelServer) -> None:
         server.should_exit = True
 
     log.info("draining for %.1f s", wait_s)
-    loop.call_later(wait_s, stop)
+    asyncio.get_running_loop().call_later(wait_s, stop)

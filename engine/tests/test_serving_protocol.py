@@ -1,0 +1,197 @@
+"""The Open Inference Protocol V2, bare and behind /{shop}/{deployment}."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from engine.tests.serving_process import (
+    EMPTY,
+    FILLED,
+    USERS,
+    RunningServer,
+    make_artifact,
+    running,
+    server_config,
+)
+
+BASES = ["", "/shop/home"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    artifact = make_artifact(tmp_path_factory.mktemp("als") / "artifact")
+    with running(server_config(artifact.folder.parent, artifact)) as started:
+        started.wait_until_ready()
+        yield started
+
+
+def tensor(users: list[Any], **changes: Any) -> dict[str, Any]:
+    return {"name": "user_id", "shape": [len(users), 1], "datatype": "BYTES", "data": users, **changes}
+
+
+def k_tensor(k: Any, **changes: Any) -> dict[str, Any]:
+    return {"name": "k", "shape": [1], "datatype": "INT32", "data": [k], **changes}
+
+
+def infer(server: RunningServer, body: Any, path: str = "/v2/models/shop-main/infer") -> Any:
+    return server.ask(path, body)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_server_and_its_health(server: RunningServer, base: str) -> None:
+    metadata = server.ask(f"{base}/v2").json
+    assert set(metadata) == {"name", "version", "extensions"}
+    assert server.ask(f"{base}/v2/health/live").json == {"live": True}
+    ready = server.ask(f"{base}/v2/health/ready")
+    assert (ready.status, ready.json) == (200, {"live": True, "ready": True})
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("model", ["shop-main", "shop-main/versions/17"])
+def test_the_model_and_its_tensors(server: RunningServer, base: str, model: str) -> None:
+    metadata = server.ask(f"{base}/v2/models/{model}").json
+    assert metadata["name"] == "shop-main"
+    assert metadata["versions"] == ["17"]
+    assert metadata["platform"] == "aisle_npz"
+    assert {each["name"]: each["datatype"] for each in metadata["inputs"]} == {
+        "user_id": "BYTES",
+        "k": "INT32",
+    }
+    assert {each["name"]: each["datatype"] for each in metadata["outputs"]} == {
+        "item_ids": "BYTES",
+        "scores": "FP32",
+    }
+    ready = server.ask(f"{base}/v2/models/{model}/ready")
+    assert (ready.status, ready.json) == (200, {"name": "shop-main", "ready": True})
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("model", ["shop-main", "shop-main/versions/17"])
+def test_inference_gives_the_lists_of_the_domain_endpoint(
+    server: RunningServer, base: str, model: str
+) -> None:
+    users = [*USERS[:40], "nobody", EMPTY]
+    reply = infer(
+        server, {"id": "r-7", "inputs": [tensor(users), k_tensor(6)]}, f"{base}/v2/models/{model}/infer"
+    )
+    assert reply.status == 200
+    assert reply.headers["x-release-id"] == "rel_1"
+    answer = reply.json
+    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("r-7", "shop-main", "17")
+    outputs = {each["name"]: each for each in answer["outputs"]}
+    assert outputs["item_ids"]["datatype"] == "BYTES"
+    assert outputs["scores"]["datatype"] == "FP32"
+    assert outputs["item_ids"]["shape"] == outputs["scores"]["shape"] == [42, 6]
+    assert len(outputs["item_ids"]["data"]) == len(outputs["scores"]["data"]) == 42 * 6
+    for row, user in enumerate(users):
+        alone = server.recommend(user, "&k=6").json["items"]
+        assert outputs["item_ids"]["data"][6 * row : 6 * row + 6] == [item["item_id"] for item in alone]
+        scores = outputs["scores"]["data"][6 * row : 6 * row + 6]
+        assert scores == pytest.approx([item["score"] for item in alone], rel=1e-4)
+
+
+def test_without_id_and_k_there_is_no_id_and_k_is_ten(server: RunningServer) -> None:
+    answer = infer(server, {"inputs": [tensor(["u1"], shape=[1])]}).json
+    assert "id" not in answer
+    assert answer["outputs"][0]["shape"] == [1, 10]
+
+
+def test_data_may_be_nested(server: RunningServer) -> None:
+    nested = infer(server, {"inputs": [tensor([["u1"], ["u2"]])]}).json
+    assert nested["outputs"] == infer(server, {"inputs": [tensor(["u1", "u2"])]}).json["outputs"]
+
+
+def test_duplicate_users_get_the_same_row(server: RunningServer) -> None:
+    data = infer(server, {"inputs": [tensor(["u1", "u1"])]}).json["outputs"][0]["data"]
+    assert data[:10] == data[10:]
+
+
+def test_missing_items_are_empty_and_zero(server: RunningServer) -> None:
+    outputs = infer(server, {"inputs": [tensor([FILLED]), k_tensor(3)]}).json["outputs"]
+    assert [each["data"] for each in outputs] == [["", "", ""], [0.0, 0.0, 0.0]]
+
+
+def test_only_the_wanted_outputs_come_back(server: RunningServer) -> None:
+    body = {"inputs": [tensor(["u1"])], "outputs": [{"name": "scores"}]}
+    assert [each["name"] for each in infer(server, body).json["outputs"]] == ["scores"]
+
+
+def test_a_thousand_users_are_answered_and_more_refused(server: RunningServer) -> None:
+    users = [USERS[n % 50] for n in range(1000)]
+    assert infer(server, {"inputs": [tensor(users)]}).json["outputs"][0]["shape"] == [1000, 10]
+    reply = infer(server, {"inputs": [tensor([*users, "u1"])]})
+    assert reply.status == 413
+    assert "1,000" in reply.json["error"]
+
+
+def test_every_row_of_a_batch_is_counted(server: RunningServer) -> None:
+    before = server.metric("aisle_recommendations_total")
+    infer(server, {"inputs": [tensor(["u1", "u2", "nobody"])]})
+    assert server.metric("aisle_recommendations_total") == before + 3
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        ([], 400),
+        ({}, 400),
+        ({"inputs": []}, 400),
+        ({"inputs": {}}, 400),
+        ({"inputs": [k_tensor(3)]}, 400),
+        ({"inputs": [tensor([])]}, 400),
+        ({"inputs": [tensor(["u1"]), tensor(["u1"])]}, 400),
+        ({"inputs": [tensor(["u1"], datatype="INT64")]}, 400),
+        ({"inputs": [tensor(["u1"], shape=[2, 1])]}, 400),
+        ({"inputs": [tensor(["u1"], shape=[1, 2])]}, 400),
+        ({"inputs": [tensor(["u1"], shape=[True, True])]}, 400),
+        ({"inputs": [tensor(["u1"], shape="1")]}, 400),
+        ({"inputs": [tensor(["u1"], shape=None)]}, 400),
+        ({"inputs": [tensor([["u1", "u2"]])]}, 400),
+        ({"inputs": [tensor([1])]}, 400),
+        ({"inputs": [tensor("u1")]}, 400),
+        ({"inputs": [tensor(["a\0"])]}, 422),
+        ({"inputs": [tensor(["x" * 257])]}, 422),
+        ({"inputs": [tensor([""])]}, 422),
+        ({"inputs": [tensor(["u1"], extra=1)]}, 400),
+        (
+            {
+                "inputs": [
+                    tensor(["u1"]),
+                    {"name": "context", "shape": [1], "datatype": "BYTES", "data": ["x"]},
+                ]
+            },
+            400,
+        ),
+        ({"inputs": [tensor(["u1"]), k_tensor(0)]}, 422),
+        ({"inputs": [tensor(["u1"]), k_tensor(101)]}, 422),
+        ({"inputs": [tensor(["u1"]), k_tensor(1.5)]}, 400),
+        ({"inputs": [tensor(["u1"]), k_tensor(True)]}, 400),
+        ({"inputs": [tensor(["u1"]), k_tensor(3, datatype="FP32")]}, 400),
+        ({"inputs": [tensor(["u1"]), k_tensor(3, shape=[2])]}, 400),
+        ({"inputs": [tensor(["u1"])], "outputs": [{"name": "other"}]}, 400),
+        ({"inputs": [tensor(["u1"])], "outputs": [{"name": "scores"}, {"name": "scores"}]}, 400),
+        ({"inputs": [tensor(["u1"])], "outputs": [{"name": []}]}, 400),
+        ({"inputs": [tensor(["u1"])], "id": 7}, 400),
+        ({"inputs": [tensor(["u1"])], "unknown": 7}, 400),
+    ],
+)
+def test_what_is_not_the_protocol_is_refused_in_its_own_words(
+    server: RunningServer, body: Any, status: int
+) -> None:
+    reply = infer(server, body)
+    assert (reply.status, set(reply.json)) == (status, {"error"})
+    assert reply.json["error"]
+    assert reply.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_other_models_versions_and_addresses_are_not_found(server: RunningServer, base: str) -> None:
+    for path in ("models/other", "models/shop-main/versions/18", "models/other/ready", "models", "nothing",
+                 "models/shop-main/nothing", "health", "models/shop-main/versions"):  # fmt: skip
+        reply = server.ask(f"{base}/v2/{path}")
+        assert (reply.status, set(reply.json)) == (404, {"error"}), path
+    assert infer(server, {"inputs": [tensor(["u1"])]}, f"{base}/v2/models/other/infer").status == 404
+    reply = server.ask(f"{base}/v2/models/shop-main/infer")
+    assert (reply.status, reply.headers["allow"], set(reply.json)) == (405, "POST", {"error"})

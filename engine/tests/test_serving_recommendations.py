@@ -1,0 +1,311 @@
+"""The lists that a model server gives, over HTTP, against a real process."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from engine.serving.attribution import read
+from engine.tests.serving_process import (
+    EMPTY,
+    FILLED,
+    ITEMS,
+    KEY,
+    N_ITEMS,
+    ODD_IDS,
+    USERS,
+    RunningServer,
+    SmallArtifact,
+    history,
+    make_artifact,
+    running,
+    server_config,
+)
+
+SEEN = history()
+
+
+def has(user: str) -> set[str]:
+    return {ITEMS[at] for at in SEEN[USERS.index(user)].indices}
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> SmallArtifact:
+    return make_artifact(tmp_path_factory.mktemp("als") / "artifact")
+
+
+@pytest.fixture(scope="module")
+def server(artifact: SmallArtifact) -> Iterator[RunningServer]:
+    with running(server_config(artifact.folder.parent, artifact)) as started:
+        started.wait_until_ready()
+        yield started
+
+
+def test_the_answer_has_the_documented_members(server: RunningServer) -> None:
+    reply = server.recommend("u3", "&k=5", headers={"x-aisle-arm": "rel_1", "x-aisle-variant": "canary"})
+    assert reply.status == 200
+    answer = reply.json
+    assert set(answer) == {
+        "recommendation_id", "release_id", "release", "model", "model_version", "variant", "served_by",
+        "fallback_reason", "took_ms", "items",
+    }  # fmt: skip
+    assert answer["release_id"] == "rel_1"
+    assert answer["release"] == 4
+    assert (answer["model"], answer["model_version"]) == ("shop-main", "17")
+    assert (answer["variant"], answer["served_by"], answer["fallback_reason"]) == ("canary", "als", None)
+    assert 0 < answer["took_ms"] < 5000
+    assert [item["rank"] for item in answer["items"]] == [1, 2, 3, 4, 5]
+    scores = [item["score"] for item in answer["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert set(answer["items"][0]) == {"item_id", "rank", "score", "title", "category", "price"}
+
+
+def test_headers_name_the_release_and_forbid_caching(server: RunningServer) -> None:
+    headers = server.recommend("u3").headers
+    assert headers["x-release-id"] == "rel_1"
+    assert headers["server-timing"].startswith("model;dur=")
+    assert headers["cache-control"] == "private, no-store"
+    assert headers["content-type"] == "application/json"
+
+
+def test_facts_come_with_items_and_are_null_when_unknown(server: RunningServer) -> None:
+    items = {item["item_id"]: item for item in server.recommend(EMPTY, f"&k={N_ITEMS}").json["items"]}
+    assert items["i0"] | {"rank": 0, "score": 0} == {
+        "item_id": "i0", "rank": 0, "score": 0, "title": "Title of i0", "category": "shoes", "price": 0.0,
+    }  # fmt: skip
+    assert items["i2"]["category"] is None
+    assert items["i3"]["price"] is None
+    assert items["i4"]["title"] is None
+
+
+def test_online_equals_offline_for_every_user(server: RunningServer, artifact: SmallArtifact) -> None:
+    users = np.arange(len(USERS) - 2)
+    offline = artifact.estimator.recommend(users, 10, seen=SEEN[users])
+    for user in users:
+        reply = server.recommend(USERS[user])
+        assert reply.items == [ITEMS[at] for at in offline.items[user] if at >= 0]
+        scores = [item["score"] for item in reply.json["items"]]
+        assert scores == pytest.approx(offline.scores[user].tolist(), rel=1e-5)
+
+
+def test_get_and_post_give_the_same_lists(server: RunningServer) -> None:
+    for user in USERS[:10]:
+        by_get = server.recommend(user, "&k=7").json["items"]
+        assert server.recommend(user, "&k=7", {}).json["items"] == by_get
+        assert server.recommend(user, "&k=7", b"", method="POST").json["items"] == by_get
+
+
+def test_what_a_shopper_has_is_never_shown(server: RunningServer) -> None:
+    for user in USERS[:-1]:
+        assert not has(user) & set(server.recommend(user, "&k=100").items)
+
+
+def test_whoever_has_everything_gets_an_empty_list_and_the_reason(server: RunningServer) -> None:
+    before = server.metric("aisle_empty_total")
+    answer = server.recommend(FILLED).json
+    assert answer["items"] == []
+    assert answer["fallback_reason"] == "all_seen"
+    assert server.metric("aisle_empty_total") == before + 1
+
+
+def test_an_unknown_shopper_gets_what_is_popular(server: RunningServer) -> None:
+    reply = server.recommend("nobody", "&k=4")
+    chosen = np.asarray(SEEN.sum(axis=0)).ravel()
+    best = [ITEMS[at] for at in np.argsort(-chosen, kind="stable")[:4]]
+    assert (reply.json["served_by"], reply.json["fallback_reason"]) == ("popularity", "unknown_user")
+    assert reply.items == best
+
+
+def test_a_known_shopper_without_history_gets_what_is_popular(server: RunningServer) -> None:
+    answer = server.recommend(EMPTY).json
+    assert (answer["served_by"], answer["fallback_reason"]) == ("popularity", "no_history")
+
+
+def test_an_unknown_shopper_with_a_known_cart_gets_the_model(server: RunningServer) -> None:
+    even = ITEMS[:20:2]
+    reply = server.recommend("nobody", "&k=8", {"context": {"item_id": even[0], "cart": [*even[1:6], "new"]}})
+    assert (reply.json["served_by"], reply.json["fallback_reason"]) == ("als", None)
+    assert not set(reply.items) & set(even[:6])
+    own_taste = [name for name in reply.items if ITEMS.index(name) % 2 == 0]
+    assert len(own_taste) >= 7, "the cart's taste must lead"
+
+
+def test_a_known_shopper_with_a_cart_gets_another_list_without_the_cart(server: RunningServer) -> None:
+    plain = server.recommend("u2")
+    odd = [ITEMS[at] for at in range(1, 12, 2)]
+    with_cart = server.recommend("u2", body={"context": {"cart": odd}})
+    assert with_cart.json["served_by"] == "als"
+    assert with_cart.items != plain.items
+    assert not (set(odd) | has("u2")) & set(with_cart.items)
+
+
+def test_a_cart_of_unknown_items_changes_nothing(server: RunningServer) -> None:
+    answer = server.recommend("nobody", body={"context": {"cart": ["new"]}}).json
+    assert answer["fallback_reason"] == "unknown_user"
+
+
+def test_excluded_items_stay_out_by_get_and_by_post(server: RunningServer) -> None:
+    first = server.recommend("u5", "&k=6").items
+    expected = server.recommend("u5", "&k=8").items[2:]
+    assert server.recommend("u5", f"&k=6&exclude={first[0]},{first[1]},not-there").items == expected
+    assert server.recommend("u5", f"&k=6&exclude={first[0]}&exclude={first[1]}").items == expected
+    assert server.recommend("u5", "&k=6", {"exclude": first[:2]}).items == expected
+
+
+def test_an_id_with_a_comma_can_be_excluded_when_it_is_encoded(server: RunningServer) -> None:
+    assert "i,comma" in server.recommend(EMPTY, "&k=100").items
+    assert "i,comma" not in server.recommend(EMPTY, "&k=100&exclude=i%2Ccomma").items
+
+
+def test_excluding_everything_gives_nothing_and_says_so(server: RunningServer) -> None:
+    answer = server.recommend("u1", body={"exclude": ITEMS}).json
+    assert answer["items"] == []
+    assert answer["fallback_reason"] == "nothing_left"
+
+
+def test_filters_keep_to_category_and_price(server: RunningServer) -> None:
+    filters = {"category": ["shoes", "no such"], "price_max": 12}
+    for user in ("u1", "nobody"):
+        items = server.recommend(user, "&k=100", {"filters": filters}).json["items"]
+        assert items
+        assert {item["category"] for item in items} == {"shoes"}
+        assert all(item["price"] <= 12 for item in items)
+
+
+def test_an_unknown_price_does_not_pass_a_price_filter(server: RunningServer) -> None:
+    items = server.recommend("nobody", "&k=100", {"filters": {"price_max": 1000}}).items
+    assert "i3" not in items
+    assert len(items) == N_ITEMS - 1
+
+
+def test_k_beyond_the_catalogue_gives_what_there_is(server: RunningServer) -> None:
+    assert len(server.recommend("u1", "&k=100").items) == N_ITEMS - len(has("u1"))
+    assert len(server.recommend("u1").items) == 10
+
+
+def test_an_explanation_names_items_that_the_shopper_has(server: RunningServer) -> None:
+    reply = server.recommend("u7", "&k=5", {"explain": True})
+    for item in reply.json["items"]:
+        reasons = item["contributions"]
+        assert reasons
+        assert {reason["item_id"] for reason in reasons} <= has("u7")
+        title = reasons[0]["title"] or reasons[0]["item_id"]
+        assert item["reason"] == f"Because of {title}"
+    assert reply.items == server.recommend("u7", "&k=5").items
+
+
+def test_ids_are_read_as_uploads_read_them(server: RunningServer) -> None:
+    assert server.recommend(" u3 ").json["fallback_reason"] is None
+    assert server.recommend("U3").json["fallback_reason"] == "unknown_user"
+    assert server.recommend("03").json["fallback_reason"] == "unknown_user"
+    decomposed = server.ask("/s/d/items/i%CC%88tem%20e%CC%81/similar")  # NFD of the id in the model
+    assert decomposed.json["fallback_reason"] is None
+
+
+def test_similar_items_leave_out_the_item_itself(server: RunningServer, artifact: SmallArtifact) -> None:
+    reply = server.ask("/shop/home/items/i6/similar?k=5")
+    offline = artifact.estimator.similar_items(np.array([6]), 5)
+    assert reply.items == [ITEMS[at] for at in offline.items[0]]
+    assert reply.json["served_by"] == "als"
+    assert "i6" not in server.ask("/shop/home/items/i6/similar?k=100").items
+    without = server.ask(f"/shop/home/items/i6/similar?k=4&exclude={reply.items[0]}").items
+    assert without == reply.items[1:]
+
+
+@pytest.mark.parametrize("item", ODD_IDS)
+def test_similar_items_of_ids_with_odd_characters(server: RunningServer, item: str) -> None:
+    encoded = "".join(f"%{byte:02X}" for byte in item.encode())
+    reply = server.ask(f"/shop/home/items/{encoded}/similar?k=3")
+    assert reply.json["fallback_reason"] is None
+    assert len(reply.items) == 3
+
+
+def test_similar_to_an_unknown_item_is_what_is_popular(server: RunningServer) -> None:
+    reply = server.ask("/shop/home/items/brand-new/similar?k=3")
+    assert (reply.json["served_by"], reply.json["fallback_reason"]) == ("popularity", "unknown_item")
+    assert reply.items == server.ask("/shop/home/trending?k=3").items
+
+
+def test_trending_is_what_most_shoppers_chose(server: RunningServer) -> None:
+    answer = server.ask("/shop/home/trending?k=40").json
+    scores = [item["score"] for item in answer["items"]]
+    assert (answer["served_by"], answer["fallback_reason"]) == ("popularity", None)
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == SEEN.sum(axis=0).max()
+
+
+def test_a_session_gets_the_model_from_the_items_it_names(server: RunningServer) -> None:
+    odd = [ITEMS[at] for at in range(1, 12, 2)]
+    reply = server.ask("/shop/home/session?session=s1&k=5", {"items": odd})
+    assert (reply.json["served_by"], reply.json["fallback_reason"]) == ("als", None)
+    assert not set(reply.items) & set(odd)
+    assert all(ITEMS.index(name) % 2 for name in reply.items)
+
+
+def test_a_session_of_unknown_items_gets_what_is_popular(server: RunningServer) -> None:
+    answer = server.ask("/shop/home/session?session=s1", {"items": ["new"]}).json
+    assert (answer["served_by"], answer["fallback_reason"]) == ("popularity", "unknown_items")
+
+
+def test_an_answer_for_another_arm_says_that_it_failed(server: RunningServer) -> None:
+    before = server.metric("aisle_fallback_total", reason="arm_failed")
+    answer = server.recommend("u3", headers={"x-aisle-arm": "rel_2", "x-aisle-variant": "canary"}).json
+    assert (answer["served_by"], answer["fallback_reason"]) == ("stable", "arm_failed")
+    assert (answer["release_id"], answer["variant"]) == ("rel_1", "canary")
+    assert server.metric("aisle_fallback_total", reason="arm_failed") == before + 1
+
+
+def test_the_recommendation_id_says_who_served_and_cannot_be_forged(server: RunningServer) -> None:
+    headers = {"x-aisle-arm": "rel_1", "x-aisle-variant": "canary"}
+    name = server.recommend("u3", headers=headers).json["recommendation_id"]
+    found = read(KEY, name)
+    assert (found.release, found.deployment, found.variant) == ("rel_1", "dep_1", "canary")
+    with pytest.raises(ValueError, match="not issued"):
+        read(b"another key, of another release!", name)
+
+
+def test_answers_are_counted_and_measurements_are_not(server: RunningServer) -> None:
+    def counts() -> tuple[float, float, float]:
+        return (
+            server.metric("aisle_recommendations_total"),
+            server.metric("aisle_recommendation_duration_seconds_count", stage="total"),
+            server.metric("aisle_fallback_total", reason="unknown_user"),
+        )
+
+    before = counts()
+    for user in ("u1", "u2", "nobody"):
+        server.recommend(user)
+    assert counts() == (before[0] + 3, before[1] + 3, before[2] + 1)
+    for user in ("u1", "nobody"):
+        assert server.recommend(user, headers={"x-aisle-probe": "1"}).status == 200
+    assert counts() == (before[0] + 3, before[1] + 3, before[2] + 1)
+
+
+def test_metrics_have_few_labels_and_name_the_artifact(
+    server: RunningServer, artifact: SmallArtifact
+) -> None:
+    for n in range(40):
+        server.recommend("secret-shopper", headers={"x-aisle-variant": f"v{'abcdefghij'[n % 10]}{n}"})
+        server.recommend("u1", headers={"x-aisle-variant": "abcdefghij"[n % 10] * 3})
+    text = server.ask("/metrics").body.decode()
+    assert f'digest="{artifact.digest}"' in text
+    assert "secret-shopper" not in text
+    variants = {line.split('variant="')[1].split('"')[0] for line in text.splitlines() if "variant=" in line}
+    assert len(variants) <= 10
+
+
+@pytest.mark.parametrize("algorithm", ["popularity", "item_knn"])
+def test_other_algorithms_are_served_alike(algorithm: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    artifact = make_artifact(tmp_path_factory.mktemp(algorithm) / "artifact", algorithm, facts=False)
+    with running(server_config(artifact.folder.parent, artifact)) as server:
+        server.wait_until_ready()
+        users = np.arange(20)
+        offline = artifact.estimator.recommend(users, 6, seen=SEEN[users])
+        for user in users:
+            reply = server.recommend(USERS[user], "&k=6")
+            assert reply.items == [ITEMS[at] for at in offline.items[user] if at >= 0]
+            assert reply.json["served_by"] == algorithm
+            assert reply.json["items"][0]["title"] is None
+        assert server.ask("/a/b/items/i2/similar?k=3").json["items"]
+        assert server.recommend("new", body={"context": {"cart": ["i2"]}}).json["served_by"] == algorithm
+        assert server.recommend("u1", body={"filters": {"category": ["shoes"]}}).items == []
