@@ -63,5 +63,5 @@ class DeploymentBackend(Protocol):
     def remove(self, key: ReleaseKey) -> None:
         """Make it go; gone or already gone: both fine. Call again until `exists` is false."""
 
-    def keys(self) -> list[ReleaseKey]:
+    def loaded(self) -> list[ReleaseKey]:
         """List the releases of which anything exists, so that forgotten ones can be removed."""

@@ -73,7 +73,7 @@ class LocalBackend:
         for folder in self._folders(key):
             self._remove_one(folder)
 
-    def keys(self) -> list[ReleaseKey]:
+    def loaded(self) -> list[ReleaseKey]:
         if not self.root.exists():
             return []
         names = (folder.name for folder in self.root.iterdir() if folder.name[0] != ".")
@@ -94,6 +94,8 @@ class LocalBackend:
                 if "stopping_at" not in state:
                     return
                 local_process.end(process, state["session"], at_once=True)
+            if local_process.is_ending(folder, state):
+                return  # its last threads still hold the port: the next look is soon enough
             now = time.time()
             if "started_at" in state and not state.get("is_counted"):
                 state = _count_end(folder, state, now)
@@ -117,15 +119,17 @@ class LocalBackend:
             )
         except OSError as error:
             raise BackendError(f"The server of {spec.key} could not be started: {error}") from error
-        found = ProcessId.find(pid)
+        found, shell = ProcessId.find(pid), ProcessId.find(session)
         return {
             "pid": pid,
             "start_ticks": found.start_ticks if found else 0,
             "session": session,
+            **({"session_ticks": shell.start_ticks} if shell else {}),
             "port": port,
             "started_at": time.time(),
             "restarts": state.get("restarts", 0),
             "failures": state.get("failures", 0),
+            "last_end": state.get("last_end", ""),
         }
 
     def _remove_one(self, folder: Path) -> None:
@@ -206,6 +210,7 @@ def _count_end(folder: Path, state: dict[str, Any], now: float) -> dict[str, Any
         "failures": failures,
         "restarts": state.get("restarts", 0) + 1,
         "next_start_at": ended_at + wait_s,
+        "last_end": local_reasons.how_it_ended(folder),
         "is_counted": True,
     }
 

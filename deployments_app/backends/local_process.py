@@ -6,6 +6,7 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # The shell waits for the server and keeps how it ended, whoever is still alive to see it by then.
 _WATCH = '"$@" & printf %s $! >pid.new && mv pid.new pid; wait $!; printf %s $? >exit.new; mv exit.new exit'
@@ -76,6 +77,12 @@ def reap() -> None:
 
 def end(process: ProcessId, session: int, *, at_once: bool) -> None:
     process.signal_session(session, signal.SIGKILL if at_once else signal.SIGTERM)
+
+
+def is_ending(folder: Path, state: dict[str, Any]) -> bool:
+    """Tell whether a process that is not alive any more has not been collected yet by its shell."""
+    shell = ProcessId(state["session"], state["session_ticks"]) if "session_ticks" in state else None
+    return shell is not None and not (folder / "exit").exists() and shell.is_alive()
 
 
 def _read_pid(path: Path, shell: "subprocess.Popen[bytes]") -> int:

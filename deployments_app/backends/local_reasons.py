@@ -24,7 +24,10 @@ def why_not_ready(folder: Path, state: dict[str, Any], now: float) -> str:
         return f"the server {how_it_ended(folder)}{again}"
     if "stopping_at" in state:
         return "the server is stopping"
-    return _ask(state["port"])
+    reason = _ask(state["port"])
+    if reason and state.get("last_end"):
+        return f"{reason} again; before, it {state['last_end']}"
+    return reason
 
 
 def how_it_ended(folder: Path) -> str:
