@@ -152,7 +152,9 @@ def verdict_sentence(comparison: Comparison, name: str, other: str) -> str:
         return f"{name} beats {other} {amount}{interval}."
     if comparison.verdict == "worse":
         return f"{name} is behind {other} {amount}{interval}."
-    return f"{name} is no different from {other} on {title}: the {comparison.n_users:,} test shoppers cannot tell."
+    return (
+        f"No difference between {name} and {other} on {title} that {comparison.n_users:,} test shoppers show."
+    )
 
 
 def metric_title(metric: str) -> str:

@@ -37,7 +37,7 @@ class SplitConfig(Settings):
     last_n: int = option(
         5,
         title="Last choices held out",
-        help="How many of each shopper's last choices are kept for testing; shoppers with no more stay in training.",
+        help="How many of each shopper's last choices are kept for testing; who has no more is not tested.",
         minimum=1,
         maximum=50,
         step=1,
@@ -101,12 +101,12 @@ def default_split(interactions: Interactions) -> tuple[SplitConfig, str]:
     both = int((before & after).sum())
     if both >= ENOUGH_USERS:
         return SplitConfig(method="temporal"), (
-            f"Split by date, the fairest test: {both:,} shoppers have history before the cut and choices after "
-            f"it ({ENOUGH_USERS} are enough)."
+            f"Split by date, the fairest test: {both:,} shoppers have history before the cut and choices "
+            f"after it ({ENOUGH_USERS} are enough)."
         )
     return SplitConfig(method="leave_last"), (
-        f"Each shopper's last {SplitConfig().last_n} choices are held out, because only {both:,} shoppers have "
-        f"history before a cut by date and choices after it (fewer than {ENOUGH_USERS})."
+        f"Each shopper's last {SplitConfig().last_n} choices are held out, because only {both:,} shoppers "
+        f"have history before a cut by date and choices after it (fewer than {ENOUGH_USERS})."
     )
 
 
@@ -137,6 +137,7 @@ def _after_cut(times: npt.NDArray[np.int64], share: float) -> tuple[npt.NDArray[
 
 def _last_of_each(interactions: Interactions, n: int, seed: int) -> npt.NDArray[np.bool_]:
     """Mark each user's n latest; equal times are ordered at random, or item numbers would decide."""
+    assert interactions.times is not None
     shuffle = np.random.default_rng(seed).random(len(interactions))
     order = np.lexsort((shuffle, interactions.times, interactions.users))
     counts = np.bincount(interactions.users, minlength=interactions.shape[0])

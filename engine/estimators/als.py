@@ -40,6 +40,9 @@ EXACT_STEPS = 40  # for the last half sweep and for fold-in: to convergence
 CHUNKS = 64
 
 
+# The defaults were chosen on validation splits inside the training parts of five sets (two generated shops,
+# ml-latest-small, Amazon Beauty, Gowalla), never on a test part: the best of 2 × 4 × 4 settings by the mean
+# of NDCG@10 over each set's own best. The weight is a ratio so that one default suits shops of any size.
 @dataclass(frozen=True)
 class ALSConfig(Settings):
     factors: int = option(
@@ -51,7 +54,7 @@ class ALSConfig(Settings):
         step=8,
     )
     iterations: int = option(
-        8,
+        10,
         title="Iterations",
         help="Rounds over all shoppers and all items. The gain after ten is small.",
         minimum=1,
@@ -59,18 +62,18 @@ class ALSConfig(Settings):
         step=1,
     )
     regularization: float = option(
-        0.02,
+        0.01,
         title="Regularization",
         help="Holds factors small, in proportion to how often a row occurs. Raise it for small data.",
         minimum=1e-6,
         maximum=10.0,
     )
     unobserved_weight: float = option(
-        0.1,
+        30.0,
         title="Weight of what was not chosen",
-        help="How much an item that a shopper never touched counts as a no. Higher favours rare finds less.",
-        minimum=1e-5,
-        maximum=10.0,
+        help="How much all that was never touched weighs together, in multiples of all that was chosen.",
+        minimum=0.1,
+        maximum=10_000.0,
     )
     values: str = option(
         "ignore",
@@ -91,9 +94,9 @@ class Side:
     chunks: list[Int32]
 
     @classmethod
-    def of(cls, matrix: sp.csr_matrix, config: ALSConfig) -> Self:
+    def of(cls, matrix: sp.csr_matrix, regularization: float, unobserved: float) -> Self:
         total = np.asarray(matrix.sum(axis=1), np.float32).ravel()
-        ridge = config.regularization * (total + config.unobserved_weight * matrix.shape[1])
+        ridge = regularization * (total + unobserved * matrix.shape[1])
         lengths = np.diff(matrix.indptr)
         order = np.argsort(-lengths, kind="stable").astype(np.int32)
         work = np.cumsum(lengths[order] + 8)
@@ -106,7 +109,8 @@ class Side:
 class ALS(Estimator):
     """user_factors_ (n_users, width), item_factors_ (n_items, width), both in the basis where the items'
     Gram matrix is diagonal; spectrum_ (width,): that diagonal times the weight of what was not chosen;
-    value_scale_ (1,): the mean value, which counts as a confidence of 1.
+    value_scale_ (1,): the mean value, which counts as a confidence of 1; unobserved_ (1,): the weight
+    of one pair that was not chosen, the config's ratio turned into the papers' alpha.
     """
 
     name = "als"
@@ -120,6 +124,7 @@ class ALS(Estimator):
     item_factors_: Float32
     spectrum_: Float32
     value_scale_: Float32
+    unobserved_: Float32
 
     @property
     def settings(self) -> ALSConfig:
@@ -130,8 +135,10 @@ class ALS(Estimator):
         kept = matrix.data[matrix.data > 0]
         self.value_scale_ = np.array([kept.mean(dtype=np.float64) if len(kept) else 1], np.float32)
         by_user = self._confidences(matrix)
+        pairs = self.n_users_ * self.n_items_
+        self.unobserved_ = np.array([c.unobserved_weight * max(by_user.nnz, 1) / pairs], np.float32)
         by_item = sp.csr_matrix(by_user.T)
-        users, items = Side.of(by_user, c), Side.of(by_item, c)
+        users, items = self._side(by_user), self._side(by_item)
         width = padded(c.factors)
         rng = np.random.default_rng(self.seed)
         start = rng.standard_normal((self.n_items_, c.factors), dtype=np.float32) * (0.1 / np.sqrt(c.factors))
@@ -160,7 +167,7 @@ class ALS(Estimator):
         other[:, :d] = other[:, :d] @ rotation
         own[:, :d] = own[:, :d] @ rotation
         self.spectrum_ = np.zeros(other.shape[1], np.float32)
-        self.spectrum_[:d] = self.settings.unobserved_weight * np.maximum(values, 0)
+        self.spectrum_[:d] = self.unobserved_[0] * np.maximum(values, 0)
         dense = float(np.einsum("nk,nk,k->", own, own, self.spectrum_))
         held = float(np.einsum("nk,nk,n->", own, own, side.ridge))
         solve = solver(other.shape[1])
@@ -171,6 +178,9 @@ class ALS(Estimator):
             )
 
         return sum(pool.map(work, side.chunks)) + dense + held
+
+    def _side(self, matrix: sp.csr_matrix) -> Side:
+        return Side.of(matrix, self.settings.regularization, float(self.unobserved_[0]))
 
     def _confidences(self, matrix: sp.csr_matrix) -> sp.csr_matrix:
         """Turn values into confidences: all 1, or those above 0 divided by the mean that `fit` saw."""
@@ -199,7 +209,7 @@ class ALS(Estimator):
         """Solve for users' factors from their interactions, as the last half sweep of `fit` does."""
         if rows.shape[1] != self.n_items_:
             raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
-        side = Side.of(self._confidences(check_matrix(rows)), self.settings)
+        side = self._side(self._confidences(check_matrix(rows)))
         own = np.zeros((rows.shape[0], len(self.spectrum_)), np.float32)
         solve = solver(len(self.spectrum_))
         for chunk in side.chunks:
@@ -225,7 +235,7 @@ class ALS(Estimator):
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split the score into one part an item of the history: c_i · xᵀ A⁻¹ x_i (Hu et al., section 5)."""
-        side = Side.of(self._confidences(check_matrix(row)), self.settings)
+        side = self._side(self._confidences(check_matrix(row)))
         history = self.item_factors_[side.indices].astype(np.float64)
         system = (history.T * side.weights) @ history + np.diag(self.spectrum_ + side.ridge[0])
         parts = side.weights * (
@@ -240,14 +250,16 @@ class ALS(Estimator):
             "item_factors": self.item_factors_,
             "spectrum": self.spectrum_,
             "value_scale": self.value_scale_,
+            "unobserved": self.unobserved_,
         }
 
     def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
         self.user_factors_, self.item_factors_ = arrays["user_factors"], arrays["item_factors"]
         self.spectrum_, self.value_scale_ = arrays["spectrum"], arrays["value_scale"]
+        self.unobserved_ = arrays["unobserved"]
         width = padded(self.settings.factors)
         wanted = {"user_factors": (self.n_users_, width), "item_factors": (self.n_items_, width)}
-        for name, shape in {**wanted, "spectrum": (width,), "value_scale": (1,)}.items():
+        for name, shape in {**wanted, "spectrum": (width,), "value_scale": (1,), "unobserved": (1,)}.items():
             if arrays[name].shape != shape or arrays[name].dtype != np.float32:
                 raise ValueError(f"{name} must be float32 of shape {shape}, not {arrays[name].shape}")
 

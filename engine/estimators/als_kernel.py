@@ -2,7 +2,7 @@
 
 For one row with history items x_i (rows of `other`) and confidences c_i, the factors w minimise
     sum_i c_i (1 - w·x_i)²  +  a sum_all (w·x)²  +  ridge |w|²,
-that is A w = b with A = a·G + ridge·I + sum_i c_i x_i x_iᵀ, G the Gram matrix of `other` and b = sum_i c_i x_i.
+that is A w = b with A = a·G + ridge·I + sum_i c_i x_i x_iᵀ, G the Gram matrix of `other`, b = sum_i c_i x_i.
 In the eigenbasis of G the first two terms are diagonal (`spectrum` + ridge), so that a step of conjugate
 gradients costs only the row's own history, and the diagonal of A is nearly A: few steps are enough.
 """
