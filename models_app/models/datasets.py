@@ -15,6 +15,7 @@ class Dataset(models.Model):
     name = models.CharField(max_length=80)
     created_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
+    newest_version_id: str | None  # not a column: selectors.datasets annotates it
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["shop", "name"], name="one_dataset_a_name")]

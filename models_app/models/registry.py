@@ -16,6 +16,8 @@ class RegisteredModel(models.Model):
     name = models.SlugField(max_length=60)
     description = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+    newest_number: int | None  # not columns: selectors.registered_models annotates these two
+    newest_version_id: str | None
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["shop", "name"], name="one_model_a_name")]

@@ -21,7 +21,7 @@ from models_app.services.registry import KeptArtifact, keep_artifact
 from models_app.services.reporting import RunReport, peak_memory_bytes
 from models_app.snapshots import Snapshot, keep_per_user, load_snapshot
 from portal.core.actors import system
-from portal.core.errors import Canceled, LeaseLost
+from portal.core.errors import Canceled
 from portal.core.jobs import Claim, leased
 from portal.core.storage import scratch_folder
 from portal.core.transitions import transition
@@ -40,10 +40,8 @@ def run_training(run_id: str) -> None:
             report = RunReport(claim)
             try:
                 _work(claim, report)
-            except LeaseLost:
-                raise
-            except Exception as error:
-                report.say(str(error), "info" if isinstance(error, Canceled) else "error")
+            except (Canceled, JobFailed) as error:
+                report.say(error.detail, "info" if isinstance(error, Canceled) else "error")
                 report.flush()
                 raise
 

@@ -5,13 +5,13 @@ import pytest
 
 @pytest.fixture
 def shop():
-    from models_app.tests.factories import make_shop
+    from portal.core.testing import make_shop
 
     return make_shop()
 
 
 @pytest.fixture
 def analyst(shop):
-    from models_app.tests.factories import make_person
+    from portal.core.testing import make_actor
 
-    return make_person(shop)
+    return make_actor(shop, "analyst", "Ana")

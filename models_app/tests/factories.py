@@ -1,4 +1,4 @@
-"""A shop with one person of each role, small files, and versions and runs brought to where a test begins."""
+"""Small files, and versions and runs brought to where a test begins."""
 
 from itertools import count
 from typing import Any
@@ -9,24 +9,10 @@ from models_app.models import Dataset, DatasetVersion, TrainingRun
 from models_app.services import datasets, training
 from models_app.services.checking import check_version
 from models_app.services.fitting import run_training
-from portal.core.actors import Actor, person
-from portal.core.models import Membership, Role, Shop, User
+from portal.core.actors import Actor
+from portal.core.models import Shop
 
 numbers = count(1)
-
-
-def make_shop() -> Shop:
-    n = next(numbers)
-    return Shop.objects.create(slug=f"shop-{n}", name=f"Shop {n}")
-
-
-def make_person(shop: Shop, role: str = Role.ANALYST) -> Actor:
-    n = next(numbers)
-    user = User.objects.create(
-        username=f"{role}-{n}", email=f"{role}-{n}@example.com", first_name=role.title()
-    )
-    Membership.objects.create(shop=shop, user=user, role=role)
-    return person(user)
 
 
 def ratings_csv(users: int = 60, items: int = 40, each: int = 12, seed: int = 1) -> bytes:

@@ -9,14 +9,13 @@ from django.test import Client
 from models_app.models import Dataset, DatasetVersion, TrainingRun
 from models_app.tests.factories import (
     items_csv,
-    make_person,
-    make_shop,
     make_version,
     ratings_csv,
     start_runs,
     train,
 )
 from portal.core.models import Event, Role
+from portal.core.testing import make_actor, make_shop
 from portal.core.tokens import create_token
 
 pytestmark = pytest.mark.django_db
@@ -265,7 +264,7 @@ def test_another_shops_objects_do_not_exist(api, shop, analyst):
     train(*runs)
     made = runs[1].model_version
     other_shop = make_shop()
-    other = Api(make_person(other_shop, Role.ADMIN), other_shop, [*SCOPES])
+    other = Api(make_actor(other_shop, Role.ADMIN), other_shop, [*SCOPES])
     paths = [
         f"datasets/{version.dataset_id}",
         f"datasets/{version.dataset_id}/versions",
