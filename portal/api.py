@@ -19,6 +19,10 @@ from rest_framework.response import Response
 import deployments_app.api
 import models_app.api
 import monitoring_app.api
+from deployments_app.gateway_api import gateway_report, gateway_routes
+from deployments_app.gateway_report import Report
+from monitoring_app.services.judging import judge_rollouts
+from monitoring_app.services.metrics import ingest_gateway_report
 from portal.core import people, tokens
 from portal.core.api import ApiView, JobSerializer, StrictSerializer
 from portal.core.models import ApiToken, Event, Membership, Role
@@ -251,4 +255,13 @@ urlpatterns = [
     *monitoring_app.api.urlpatterns,
 ]
 
-gateway_urlpatterns = getattr(deployments_app.api, "gateway_urlpatterns", [])
+
+def take_counts(report: Report) -> None:
+    """Hand a gateway's counts to the stage that measures, which hands verdicts back to the one that acts."""
+    judge_rollouts(ingest_gateway_report(report))
+
+
+gateway_urlpatterns = [
+    path("routes", gateway_routes, name="gateway_routes"),
+    path("report", gateway_report, {"and_then": take_counts}, name="gateway_report"),
+]

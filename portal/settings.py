@@ -42,6 +42,7 @@ DEBUG = setting("DEBUG", "0") == "1"
 PUBLIC_URL = setting("PUBLIC_URL", "http://127.0.0.1:8000")  # where people reach the portal
 GATEWAY_URL = setting("GATEWAY_URL", "http://127.0.0.1:8080")  # where shoppers' requests arrive
 PORTAL_URL = setting("PORTAL_URL", PUBLIC_URL)  # where agents reach the portal
+AGENT_TOKEN = setting("AGENT_TOKEN", "")  # what agents show the portal; empty: none is let in
 HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [host for host in setting("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if host]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]

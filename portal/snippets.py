@@ -25,9 +25,7 @@ def first_calls(shop: Shop, deployment: Deployment | None) -> list[dict[str, str
     key = "" if is_open else ' \\\n  -H "Authorization: Bearer $SERVING_KEY"'
     file = f"{settings.PUBLIC_URL}/api/v1/dataset-versions/$VERSION/file?name=ratings.csv"
     upload = f'curl -T ratings.csv "{file}" \\\n  -H "Authorization: Bearer $AISLE_TOKEN"'
-    training = (
-        '{"dataset_version": "dsv_…", "registered_model": "shop-main", "algorithms": [{"algorithm": "als"}]}'
-    )
+    training = '{"dataset_version": "dsv_…", "model": "shop-main", "algorithms": [{"algorithm": "als"}]}'
     asking = '{"model_version": "mv_…", "deployment": "dep_…"}'
     return [
         {

@@ -29,5 +29,6 @@ urlpatterns: list[URLPattern] = [
     path("model-versions/<str:version_id>", registry.VersionView.as_view(), name="api_model_version"),
     path("model-versions/<str:version_id>/card", registry.CardView.as_view(), name="api_model_card"),
     path("model-versions/<str:version_id>/manifest", registry.ManifestView.as_view(), name="api_manifest"),
+    path("model-versions/<str:version_id>/shoppers", registry.ShoppersView.as_view(), name="api_shoppers"),
     path("model-versions/<str:version_id>/preview", registry.PreviewView.as_view(), name="api_preview"),
 ]

@@ -17,6 +17,7 @@ from portal.core.api import ApiView
 from portal.core.permissions import authorize
 
 MAX_K = 100
+MAX_SHOPPERS = 1000
 
 
 class ModelsView(ApiView):
@@ -92,6 +93,21 @@ class PreviewView(OneVersion):
         if not k.isascii() or not k.isdigit() or not 1 <= int(k[:9]) <= MAX_K:
             raise invalid("/k", f"k is a number from 1 to {MAX_K}.")
         return Response(shapes.PreviewSerializer(selectors.preview(version, user, int(k))).data)
+
+
+class ShoppersView(OneVersion):
+    """Shoppers the version was trained on, from the least to the most active, to try it with."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("n", int, default=6)],
+        responses=shapes.ShoppersSerializer,
+        operation_id="model_versions_shoppers",
+    )
+    def get(self, request: Request, version_id: str) -> Response:
+        given = request.query_params.get("n", "6")
+        if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= MAX_SHOPPERS:
+            raise invalid("/n", f"n is a number from 1 to {MAX_SHOPPERS}.")
+        return Response({"shoppers": selectors.sample_users(self.version(version_id), int(given))})
 
 
 class ComparisonView(ApiView):

@@ -218,6 +218,10 @@ class ModelVersionSerializer(serializers.ModelSerializer):
         )  # fmt: skip
 
 
+class ShoppersSerializer(serializers.Serializer):
+    shoppers = serializers.ListField(child=serializers.CharField())
+
+
 class CellSerializer(serializers.Serializer):
     value = serializers.FloatField()
     low = serializers.FloatField(allow_null=True)

@@ -22,6 +22,7 @@ CANARY_PLAN = {
 JOB_TIMEOUT_S = 3600.0
 ROLLOUT_TIMEOUT_S = 300.0
 RATE = 220.0  # requests a second
+SHOPPERS = 400  # who ask, from the least to the most active
 CANDIDATES = ("popularity", "item_knn", "als")
 
 
@@ -85,7 +86,7 @@ class Story:
                 "training-runs",
                 {
                     "dataset_version": version,
-                    "registered_model": "shop-main",
+                    "model": "shop-main",
                     "algorithms": [{"algorithm": name} for name in CANDIDATES],
                 },
             )
@@ -94,7 +95,7 @@ class Story:
                 self.program.wait(run["id"], timeout_s=JOB_TIMEOUT_S)
                 runs.append(self.program.get(f"training-runs/{run['id']}"))
             self.say(f"  {runs[0]['split_note']}")
-        return [run for run in runs if run["role"] == "candidate"]
+        return [run for run in runs if run["model_version"]]
 
     def compare(self, runs: list[dict[str, Any]]) -> tuple[str, str, str]:
         """Print the comparison; returns the best, second and third model version."""
@@ -110,7 +111,7 @@ class Story:
         return best, second, third
 
     def sample_users(self, version: str) -> list[str]:
-        users: list[str] = self.program.get(f"model-versions/{version}/sample-users", n=400)["users"]
+        users: list[str] = self.program.get(f"model-versions/{version}/shoppers", n=SHOPPERS)["shoppers"]
         return users
 
     def go_live(self, version: str, users: list[str]) -> None:
@@ -144,15 +145,15 @@ class Story:
                 "comment": "From the demo.",
             },
         )
-        for gate in asked["gates"]:
-            self.say(f"  gate {gate['verdict']:<15} {gate['label']}")
+        for gate in asked["evidence"]["gates"]:
+            self.say(f"  gate {gate['verdict']:<15} {gate['label']}: {gate['sentence']}")
         try:
             self.program.post(f"promotions/{asked['id']}/approve", {"comment": "I approve my own request."})
         except ApiError as refused:
             self.say(f"  the token may not approve ({refused.status})")
         approved = self.approver.post(f"promotions/{asked['id']}/approve", {"comment": reason})
-        rollout = approved["rollout"]
-        self.say(f"  {approved['model_version_name']} approved by a second person; rollout {rollout} starts")
+        rollout = approved["rollouts"][-1]
+        self.say("  approved by a second person, who signed in; the rollout starts")
         seen = ""
         deadline = time.monotonic() + ROLLOUT_TIMEOUT_S
         while True:

@@ -89,7 +89,7 @@ def application(home: StackHome) -> list[Program]:
         _worker(home, "train", pool="prefork", concurrency=1, environment={}),
         _worker(home, "deploy", pool="threads", concurrency=4, environment=ONE_THREAD),
         _worker(home, "light", pool="threads", concurrency=2, environment=ONE_THREAD),
-        Program("dispatcher", python("manage.py", "dispatcher"), ONE_THREAD),
+        Program("dispatcher", python("manage.py", "dispatcher", "--skip-checks"), ONE_THREAD),
         Program("agent", python("manage.py", "agent"), ONE_THREAD),
         Program("gateway", gateway_command(home)),
     ]

@@ -1,0 +1,206 @@
+"""Forms of data and training. Parameters come from the engine's own description of its configs."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+
+from engine.parameters import Parameter
+from engine.roles import INTERACTION_ROLES, ITEM_ROLES
+from models_app.models import Dataset, DatasetVersion
+from models_app.selectors.plans import TrainingPlan
+from portal.core.errors import PortalError
+
+ROLE_LABELS = {
+    "user": "Shopper",
+    "item": "Item",
+    "value": "Rating or value",
+    "time": "Time",
+    "event_type": "Kind of event",
+    "title": "Title",
+    "category": "Category",
+    "price": "Price",
+}
+ROLE_HELP = {
+    "user": "Who: any text, kept as it is.",
+    "item": "With what: any text, kept as it is.",
+    "value": "How much. Without it every row counts as one.",
+    "time": "When: seconds, milliseconds or a date. Needed for a fair split by time.",
+}
+REQUIRED = {"user", "item"}
+
+
+class UploadForm(forms.Form):
+    """A file for a new dataset, or for the next version of one."""
+
+    dataset = forms.ModelChoiceField(
+        Dataset.objects.none(),
+        required=False,
+        label="Dataset",
+        empty_label="A new dataset",
+        help_text="Choose one to add the next version to it.",
+    )
+    name = forms.CharField(max_length=80, required=False, label="Name of the new dataset")
+    file = forms.FileField(label="Ratings")
+    items_file = forms.FileField(required=False, label="Items")
+
+    def __init__(self, datasets: QuerySet[Dataset], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["dataset"].queryset = datasets  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        if not values.get("dataset") and not values.get("name", "").strip():
+            self.add_error("name", "Give the new dataset a name, or choose an existing one.")
+        return values
+
+
+class ColumnsForm(forms.Form):
+    """Which column is what, for the ratings and for the items."""
+
+    lock_version = forms.IntegerField(widget=forms.HiddenInput)
+    leave_out_bad_rows = forms.BooleanField(
+        required=False,
+        label="Leave bad rows out",
+        help_text="Otherwise one bad row stops the check, and the page lists what is wrong with its line.",
+    )
+
+    def __init__(self, version: DatasetVersion, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["lock_version"].initial = version.lock_version
+        self.fields["leave_out_bad_rows"].initial = version.leave_out_bad_rows
+        self.groups: list[dict[str, Any]] = []
+        self._add("file", "Ratings", version.file_format, version.roles, INTERACTION_ROLES)
+        if version.items_format:
+            self._add("items", "Items", version.items_format, version.items_roles, ITEM_ROLES)
+
+    def roles(self, group: str) -> dict[str, int]:
+        """The chosen column positions by role."""
+        chosen = {}
+        for name, value in self.cleaned_data.items():
+            prefix, _, role = name.partition("__")
+            if prefix == group and value not in ("", None):
+                chosen[role] = int(value)
+        return chosen
+
+    def group_fields(self) -> list[dict[str, Any]]:
+        return [{**group, "fields": [self[name] for name in group["names"]]} for group in self.groups]
+
+    def _add(
+        self, group: str, title: str, facts: dict[str, Any], roles: dict[str, int], known: tuple[str, ...]
+    ) -> None:
+        columns = [(str(at), name) for at, name in enumerate(facts["columns"])]
+        names = []
+        for role in known:
+            name = f"{group}__{role}"
+            names.append(name)
+            self.fields[name] = forms.ChoiceField(
+                choices=columns if role in REQUIRED else [("", "— none —"), *columns],
+                required=role in REQUIRED,
+                initial=str(roles.get(role, "")),
+                label=ROLE_LABELS[role],
+                help_text=ROLE_HELP.get(role, ""),
+            )
+        self.groups.append({"title": title, "names": names, "group": group})
+
+
+class TrainingForm(forms.Form):
+    """Algorithms with their settings, the split and the seed, as the engine describes them."""
+
+    model_name = forms.SlugField(max_length=60, label="Model", help_text="The use it is for, e.g. shop-main.")
+    seed = forms.IntegerField(
+        min_value=0,
+        max_value=2**31 - 1,
+        initial=0,
+        label="Seed",
+        help_text="The same seed gives the same model.",
+    )
+
+    def __init__(self, plan: TrainingPlan, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.plan = plan
+        self.fields["model_name"].initial = plan.model_name
+        self.fields["algorithms"] = forms.MultipleChoiceField(
+            choices=[(each.name, each.title) for each in plan.algorithms],
+            initial=[each.name for each in plan.algorithms if each.is_recommended],
+            widget=forms.CheckboxSelectMultiple,
+            label="Algorithms",
+            error_messages={"required": "Choose at least one algorithm. Popularity is trained in any case."},
+        )
+        for parameter in plan.split_parameters:
+            self._add(
+                f"split__{parameter.name}", parameter, plan.split.get(parameter.name, parameter.default)
+            )
+        for algorithm in plan.algorithms:
+            for parameter in algorithm.parameters:
+                self._add(f"{algorithm.name}__{parameter.name}", parameter, parameter.default)
+
+    def training(self) -> dict[str, Any]:
+        """The arguments of `start_training`."""
+        values = self.cleaned_data
+        return {
+            "model_name": values["model_name"],
+            "seed": values["seed"],
+            "split": self._values("split"),
+            "algorithms": [
+                {"algorithm": name, "config": self._values(name)} for name in values["algorithms"]
+            ],
+        }
+
+    def cards(self) -> list[dict[str, Any]]:
+        """Each algorithm with its fields, for the page."""
+        chosen = self["algorithms"].value() or []
+        return [
+            {
+                "plan": each,
+                "is_chosen": each.name in chosen,
+                "fields": [self[f"{each.name}__{parameter.name}"] for parameter in each.parameters],
+            }
+            for each in self.plan.algorithms
+        ]
+
+    def split_fields(self) -> list[forms.BoundField]:
+        return [self[f"split__{parameter.name}"] for parameter in self.plan.split_parameters]
+
+    def add_problems(self, error: PortalError) -> None:
+        """Show a service's refusal at the field it points to, or above the form."""
+        placed = False
+        for item in error.errors:
+            field = item.get("pointer", "").rpartition("/")[2]
+            for name in self.fields:
+                if name.rpartition("__")[2] == field:
+                    self.add_error(name, item["detail"])
+                    placed = True
+                    break
+        if not placed:
+            self.add_error(None, error.detail)
+
+    def _values(self, prefix: str) -> dict[str, Any]:
+        start = f"{prefix}__"
+        return {
+            name.removeprefix(start): value
+            for name, value in self.cleaned_data.items()
+            if name.startswith(start)
+        }
+
+    def _add(self, name: str, parameter: Parameter, initial: Any) -> None:
+        shared: dict[str, Any] = {"label": parameter.title, "help_text": parameter.help, "initial": initial}
+        if parameter.kind == "choice":
+            self.fields[name] = forms.ChoiceField(choices=parameter.choices, **shared)
+        elif parameter.kind == "boolean":
+            self.fields[name] = forms.BooleanField(required=False, **shared)
+        elif parameter.kind == "integer":
+            self.fields[name] = forms.IntegerField(
+                min_value=_whole(parameter.minimum), max_value=_whole(parameter.maximum), **shared
+            )
+        else:
+            self.fields[name] = forms.FloatField(
+                min_value=parameter.minimum,
+                max_value=parameter.maximum,
+                widget=forms.NumberInput({"step": "any"}),
+                **shared,
+            )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

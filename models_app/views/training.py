@@ -1,0 +1,242 @@
+"""New training, runs as they go, and their comparison."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from engine.estimators import ALGORITHMS
+from engine.parameters import config_fields
+from models_app import charts
+from models_app.forms import TrainingForm
+from models_app.models import ModelVersion, RunRole, TrainingRun
+from models_app.selectors import rows
+from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs
+from models_app.selectors.plans import plan_training
+from models_app.selectors.previews import preview, sample_users
+from models_app.services import training as service
+from portal.core.errors import InvalidInput, PortalError
+from portal.core.models import Shop
+from portal.core.permissions import authorize, is_permitted
+
+MAIN_METRIC = "ndcg@10"
+STAGE_LABELS = {
+    "load": "Load",
+    "split": "Split",
+    "fit": "Fit",
+    "evaluate": "Evaluate",
+    "refit": "Fit on all",
+    "register": "Register",
+}
+
+
+def run_list(request: HttpRequest) -> HttpResponse:
+    authorize(request.actor, "training.read", request.shop)
+    page = Paginator(rows.training_runs(request.shop), 50).get_page(request.GET.get("page"))
+    context = {"page": page, "may_train": is_permitted(request.actor, "training.run", request.shop)}
+    return render(request, "models_app/run_list.html", context)
+
+
+def run_new(request: HttpRequest) -> HttpResponse:
+    """Choose data, algorithms, their settings and the split; everything has a sensible default."""
+    authorize(request.actor, "training.run", request.shop)
+    versions = rows.dataset_versions(request.shop).filter(status="ready")
+    chosen = versions.filter(pk=request.GET.get("data", "")).first() or versions.first()
+    if chosen is None:
+        return render(request, "models_app/run_new.html", {"plan": None})
+    plan = plan_training(chosen)
+    form = TrainingForm(plan, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            runs = service.start_training(
+                request.actor, request.shop, chosen, champion=live_version(request.shop), **form.training()
+            )
+        except PortalError as error:
+            form.add_problems(error)
+        else:
+            return redirect(f"{reverse('compare', args=[request.shop.slug])}?group={runs[0].group}")
+    context = {"plan": plan, "form": form, "versions": versions[:50], "live": live_version(request.shop)}
+    return render(request, "models_app/run_new.html", context, status=422 if form.errors else 200)
+
+
+def live_version(shop: Shop) -> ModelVersion | None:
+    """The version that serves now, handed over by the shell (the earlier stage knows no deployments)."""
+    return find_live_version(shop) if find_live_version is not None else None
+
+
+find_live_version: Any = None  # set by the shell: (shop) -> ModelVersion or None
+
+
+def run_detail(request: HttpRequest, run_id: str) -> HttpResponse:
+    authorize(request.actor, "training.read", request.shop)
+    run = rows.training_run(request.shop, run_id)
+    return render(request, "models_app/run_detail.html", _run_context(request, run))
+
+
+def run_status(request: HttpRequest, run_id: str) -> HttpResponse:
+    """The part of a run's page that changes while it works; a finished run loads the whole page again."""
+    authorize(request.actor, "training.read", request.shop)
+    run = rows.training_run(request.shop, run_id)
+    response = render(request, "models_app/_run_status.html", _run_context(request, run))
+    if run.finished_at is not None:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+@require_POST
+def run_cancel(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = service.cancel_run(request.actor, rows.training_run(request.shop, run_id))
+    messages.success(request, f"{run} is {run.status}. Nothing is registered; the data and other runs stay.")
+    return redirect("run_detail", request.shop.slug, run.pk)
+
+
+def compare(request: HttpRequest) -> HttpResponse:
+    """Runs side by side: those started together, or those named in `runs`."""
+    authorize(request.actor, "training.read", request.shop)
+    return render(request, "models_app/compare.html", _comparison_context(request))
+
+
+def compare_status(request: HttpRequest) -> HttpResponse:
+    """The comparison while its runs are under way."""
+    authorize(request.actor, "training.read", request.shop)
+    context = _comparison_context(request)
+    response = render(request, "models_app/_compare_status.html", context)
+    if not context["unfinished"]:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def _comparison_context(request: HttpRequest) -> dict[str, Any]:
+    runs = _chosen_runs(request)
+    done = [run for run in runs if run.status == "succeeded"]
+    unfinished = [run for run in runs if run.finished_at is None]
+    context: dict[str, Any] = {
+        "runs": runs,
+        "unfinished": unfinished,
+        "query": request.GET.urlencode(),
+        "names": {run.pk: run_name(run) for run in runs},
+        "comparison": None,
+    }
+    if len(done) > 1 and not unfinished:
+        comparison = compare_runs(done)
+        baseline = next((run for run in done if run.role == RunRole.BASELINE), None)
+        best = max(
+            (run for run in done if run.role == RunRole.CANDIDATE),
+            key=lambda run: run.metrics[MAIN_METRIC]["value"],
+            default=None,
+        )
+        context |= {
+            "comparison": comparison,
+            "chart": _metric_chart(comparison, baseline),
+            "best": best,
+            "verdict": verdict_of(best),
+            "may_ask": is_permitted(request.actor, "promotions.request", request.shop),
+            **_try_a_shopper(request, done),
+        }
+    return context
+
+
+def _chosen_runs(request: HttpRequest) -> list[TrainingRun]:
+    group = request.GET.get("group", "")[:40]
+    if group:
+        return list(rows.group_runs(request.shop, group))
+    named = [each for part in request.GET.getlist("runs") for each in part.split(",") if each][: MAX_RUNS + 1]
+    if len(named) > MAX_RUNS:
+        raise InvalidInput(f"Compare at most {MAX_RUNS} runs at a time.")
+    return [rows.training_run(request.shop, each) for each in dict.fromkeys(named)]
+
+
+def _try_a_shopper(request: HttpRequest, runs: list[TrainingRun]) -> dict[str, Any]:
+    """One shopper's history, and what each registered run would show them."""
+    versions = [
+        run.model_version for run in runs if run.role == RunRole.CANDIDATE and hasattr(run, "model_version")
+    ]
+    if not versions:
+        return {"shopper": None}
+    people = sample_users(versions[0], 6)
+    shopper = request.GET.get("user", "")[:256] or (people[len(people) // 2] if people else "")
+    lists = [(version, preview(version, shopper, 5)) for version in versions]
+    return {"shopper": shopper, "people": people, "history": lists[0][1], "lists": lists}
+
+
+def _metric_chart(comparison: RunComparison, baseline: TrainingRun | None) -> dict[str, Any]:
+    metric = next(row for row in comparison.metrics if row.name == MAIN_METRIC)
+    bars = [
+        {
+            "name": run_name(run),
+            "value": cell.value,
+            "low": cell.value if cell.low is None else cell.low,
+            "high": cell.value if cell.high is None else cell.high,
+            "colour": "--baseline" if run == baseline else "--accent",
+        }
+        for run, cell in zip(comparison.runs, metric.cells, strict=True)
+        if cell is not None
+    ]
+    line = None
+    if baseline is not None:
+        line = {"name": "popularity", "value": baseline.metrics[MAIN_METRIC]["value"]}
+    return charts.metric_figure(bars, metric.title, line)
+
+
+def run_name(run: TrainingRun) -> str:
+    """Name a run as a legend does: the algorithm, and what it is for unless it is a candidate."""
+    name = ALGORITHMS[run.algorithm].title
+    return {"baseline": f"{name} (baseline)", "champion": "Live version’s recipe"}.get(run.role, name)
+
+
+def verdict_of(run: TrainingRun | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    against, live = run.verdicts.get("popularity"), run.verdicts.get("live")
+    first = against or live
+    if first is None:
+        return None
+    outcome = str((live or first)["verdict"]).replace(" ", "_")
+    return {
+        "lead": first["sentence"],
+        "rest": live["sentence"] if live and against else "",
+        "outcome": outcome,
+    }
+
+
+def _run_context(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
+    version = getattr(run, "model_version", None)
+    return {
+        "run": run,
+        "name": run_name(run),
+        "version": version,
+        "steps": _stages(run),
+        "verdict": verdict_of(run),
+        "curve": charts.curve_figure(run.curve) if len(run.curve) > 1 else None,
+        "metrics": run.metrics,
+        "log": run.log.splitlines()[-200:],
+        "may_cancel": is_permitted(request.actor, "training.run", request.shop),
+        "may_ask": is_permitted(request.actor, "promotions.request", request.shop),
+        "settings": _settings(run),
+    }
+
+
+def _settings(run: TrainingRun) -> list[tuple[str, Any]]:
+    titles = {each.name: each.title for each in config_fields(ALGORITHMS[run.algorithm].Config)}
+    return [(titles.get(name, name), value) for name, value in run.config.items()]
+
+
+def _stages(run: TrainingRun) -> list[dict[str, str]]:
+    stages = [
+        stage for stage in run.STAGES if run.role == RunRole.CANDIDATE or stage not in ("refit", "register")
+    ]
+    place = stages.index(run.stage) if run.stage in stages else -1
+    if run.status == "succeeded":
+        place = len(stages)
+    broken = run.status in ("failed", "canceled")
+    return [
+        {
+            "label": STAGE_LABELS[stage],
+            "state": "done" if at < place else ("bad" if broken else "now") if at == place else "",
+        }
+        for at, stage in enumerate(stages)
+    ]

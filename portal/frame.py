@@ -1,0 +1,36 @@
+"""Facts of the stages that the frame around every page shows, and those an earlier stage's page needs."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from deployments_app.models import Deployment, Promotion
+from models_app.models import ModelVersion
+from portal.core.models import Shop
+from portal.core.permissions import is_permitted
+from portal.jobs import running_jobs
+
+
+def live_version(shop: Shop) -> ModelVersion | None:
+    """The version that serves the placement that went live last."""
+    newest = (
+        Deployment.objects.filter(shop=shop, stable__isnull=False)
+        .select_related("stable__model_version__registered_model")
+        .order_by("-live_since")
+        .first()
+    )
+    return newest.stable.model_version if newest is not None and newest.stable is not None else None
+
+
+def waiting_approvals(request: HttpRequest) -> int:
+    """Count the open requests that this person could decide."""
+    if not is_permitted(request.actor, "promotions.review", request.shop):
+        return 0
+    return (
+        Promotion.objects.filter(shop=request.shop, status="open").exclude(requested_by=request.user).count()
+    )
+
+
+def jobs(request: HttpRequest) -> list[dict[str, Any]]:
+    """List the shop's unfinished jobs for the tray."""
+    return running_jobs(request.shop)
