@@ -12,10 +12,10 @@ import numpy.typing as npt
 from engine.interactions import Float32, Int32
 
 EMPTY_ID, LONG_ID, CONTROL_IN_ID = -1, -2, -3
-CACHED_TEXTS = 200_000
+CACHED_TEXTS, CACHED_CHARACTERS = 200_000, 64
 LARGEST = float(np.finfo(np.float32).max)
 
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*", re.ASCII)
 NOT_A_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -50,7 +50,8 @@ class IdCodes(dict[str, int]):
             self.names.append(name)
         if name != raw:
             self.changed += 1
-            self[raw] = code
+            if len(raw) <= 2 * self._max_bytes:
+                self[raw] = code
         return code
 
     def read(self, column: Sequence[str]) -> Int32:
@@ -67,7 +68,8 @@ class Numbers(dict[str, float]):
             value = math.nan
         if len(self) >= CACHED_TEXTS:
             self.clear()
-        self[text] = value
+        if len(text) <= CACHED_CHARACTERS:
+            self[text] = value
         return value
 
     def read(self, column: Sequence[str]) -> Float32:

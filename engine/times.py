@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from engine.fields import CACHED_TEXTS, NUMBER
+from engine.fields import CACHED_CHARACTERS, CACHED_TEXTS, NUMBER
 from engine.interactions import Int64
 
 BAD_TIME = np.iinfo(np.int64).min
@@ -38,7 +38,8 @@ class Times(dict[str, int]):
             value = BAD_TIME
         if len(self) >= CACHED_TEXTS:
             self.clear()
-        self[text] = value
+        if len(text) <= CACHED_CHARACTERS:
+            self[text] = value
         return value
 
     def read(self, column: Sequence[str]) -> Int64:

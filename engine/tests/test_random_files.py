@@ -18,7 +18,7 @@ from engine.streams import Limits
 from engine.tests.sample_files import HEADER, check_as_ratings, good_rows, rows_of, write
 from engine.validation import check_interactions
 
-often = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+often = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 anything = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=8)
 id_text = st.text(st.sampled_from("ab1é,;\"|\t '#N".replace("\t", "")), min_size=1, max_size=5).filter(
     str.strip
@@ -64,7 +64,7 @@ def test_what_csv_writer_wrote_is_read_back(tmp_path, table, delimiter, quoting,
 def test_small_blocks_give_the_same_rows_and_lines(tmp_path, table):
     path = write(tmp_path, written(table))
     seen = []
-    for block_bytes in (1, 7, 1 << 19):
+    for block_bytes in (1, 60, 1 << 19):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("engine.streams.BLOCK_BYTES", block_bytes)
             records = Records(path, Layout(",", 5, has_header=False), log=ProblemLog(), limits=Limits())

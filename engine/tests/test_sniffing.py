@@ -107,6 +107,7 @@ def test_the_counting_column_of_table_programs_is_left_alone(tmp_path):
     found = sniff_text(tmp_path, f",customer,product,stars\n{rows}")
     assert found.columns[0] == "column 1"
     assert found.roles == {"user": 1, "item": 2, "value": 3}
+    assert sniff_text(tmp_path, rows).roles == {"user": 1, "item": 2, "value": 3}
 
 
 def test_event_types_are_recognised(tmp_path):

@@ -1,5 +1,7 @@
 """A file of interactions, line by line: the exact line, column and reason of what is wrong."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from engine.streams import Limits
 from engine.tests.sample_files import HEADER, check, check_as_ratings, good_rows, refusal_of, rows_of, write
 from engine.validation import check_interactions
 
-FILLER = 40_000  # rows in front, more than one block of lines
+FILLER = 25_000  # rows in front, more than one block of lines
 
 
 @pytest.fixture(params=["short", "long", "quoted"])
@@ -226,7 +228,9 @@ def test_duplicates_are_those_of_a_slow_count(tmp_path):
     text = HEADER + "".join(f"{u},{i},{v},{t}\n" for u, i, v, t in rows)
     checked = check(tmp_path, text)
     assert rows_of(checked) == [rows[position] for position in sorted(last.values())]
+    conflicts = sum(value != rows[last[user, item]][2] for user, item, value, _ in rows)
     assert checked.report["duplicates"]["dropped"] == len(rows) - len(last)
+    assert checked.report["duplicates"]["conflicting"] == conflicts
 
 
 @pytest.mark.parametrize(
@@ -254,6 +258,37 @@ def test_one_wrong_date_among_equal_ones_is_found(tmp_path):
     for wrong in ("2023-02-29", "2024-13-01", "2024-02-00", "2024-02-3x", "202402-010", "1969-12-31"):
         checked = check(tmp_path, HEADER + "".join([*rows, f"u1,i1,3,{wrong}\n"]))
         assert [(p.code, p.line, p.value) for p in checked.problems] == [("bad_timestamp", 52, wrong)]
+
+
+def test_one_wrong_clock_among_equal_ones_is_found(tmp_path):
+    rows = [f"u{k % 3},i{k},3,2024-02-28T{k % 24:02}:59:59Z\n" for k in range(50)]
+    for wrong in ("24:00:00Z", "10:60:00Z", "10:00:60Z", "10:00:00X", "1_:00:00Z"):
+        checked = check(tmp_path, HEADER + "".join([*rows, f"u1,i1,3,2024-02-28T{wrong}\n"]))
+        assert [(p.code, p.line) for p in checked.problems] == [("bad_timestamp", 52)]
+
+
+def test_a_field_too_many_and_one_too_few_do_not_cancel_out(tmp_path):
+    checked = check(tmp_path, HEADER + good_rows(5) + "u1,i9,3,1600000000,x\nu1,i9,3\n" + good_rows(5))
+    assert [(problem.code, problem.line) for problem in checked.problems] == [
+        ("field_count", 7),
+        ("field_count", 8),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [('u"1"', 'u"1"'), ('12" disc', '12" disc'), ('"u""3"', 'u"3'), ('"u,4"', "u,4"), ('"u5"', "u5")],
+)
+def test_quotes_mean_something_only_around_a_whole_field(tmp_path, written, read):
+    checked = check(tmp_path, HEADER + good_rows(2) + f"{written},i1,3,1600000000\n")
+    assert checked.interactions.user_ids.to_list() == ["u0", "u1", read]
+
+
+def test_lines_are_counted_through_fields_of_several_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.streams.BLOCK_BYTES", 100)
+    rows = "".join(f'u{k % 3},i{k},3,1600000000,"a\n\nb"\n' for k in range(50))
+    checked = check(tmp_path, "user,item,rating,time,note\n" + rows + "u1,i9,bad,1600000000,c\n")
+    assert [(problem.code, problem.line) for problem in checked.problems] == [("not_a_number", 152)]
 
 
 def test_future_dates_are_a_warning(tmp_path):
@@ -324,3 +359,14 @@ def test_what_is_checked_can_be_saved_and_loaded(tmp_path):
     loaded = type(checked.interactions).load(tmp_path / "saved")
     assert loaded.user_ids.to_list() == checked.interactions.user_ids.to_list()
     assert np.array_equal(loaded.values, checked.interactions.values)
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 130_000 + "x", "9" * 130_000, " " * 130_000, "1" + "," * 100 + "9" * 100_000]
+)
+def test_a_field_made_to_be_slow_is_read_at_once(tmp_path, text):
+    row = f'u1,i1,"{text}","{text}"\n'
+    began = time.perf_counter()
+    checked = check(tmp_path, HEADER + good_rows(3) + row * 4)
+    assert checked.problem_count == 8
+    assert time.perf_counter() - began < 2
