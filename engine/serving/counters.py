@@ -45,6 +45,7 @@ class Counters:
         place = ("shop", "placement", "release")
         self._place = (config.shop, config.deployment_id, config.release_id)
         self._variants: set[str] = set()
+        self._lists_of: dict[tuple[str, str, str], Counter] = {}  # looking labels up costs more than counting
 
         def counter(name: str, what: str, *more: str) -> Counter:
             return Counter(name, what, (*place, *more), registry=self.registry)
@@ -89,9 +90,11 @@ class Counters:
     def count(self, served: Served) -> None:
         """Count one list."""
         ranked = served.ranked
-        outcome = OUTCOMES[not ranked.items]
-        variant = self._known(served.variant)
-        self._lists.labels(*self._place, variant, served.served_by, outcome).inc()
+        kind = (self._known(served.variant), served.served_by, OUTCOMES[not ranked.items])
+        lists = self._lists_of.get(kind)
+        if lists is None:
+            lists = self._lists_of[kind] = self._lists.labels(*self._place, *kind)
+        lists.inc()
         self._total.observe(served.total_s)
         self._model.observe(ranked.model_s)
         if served.fallback_reason is not None:

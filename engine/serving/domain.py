@@ -1,5 +1,6 @@
 """The endpoints that a shop's site calls: recommendations, similar items, what is popular, a session."""
 
+import asyncio
 from time import perf_counter
 from typing import Any
 
@@ -9,7 +10,7 @@ from engine.serving.config import ServingConfig
 from engine.serving.counters import Counters, Served
 from engine.serving.model import ServedModel
 from engine.serving.ranking import RankedList, Ranker
-from engine.serving.requests import Refusal, read_id, read_one, read_wanted
+from engine.serving.requests import Refusal, Wanted, read_id, read_one, read_wanted
 
 DIRECT = "direct"  # no gateway chose an arm
 EXPLAINED_MAX = 20
@@ -38,7 +39,7 @@ class Domain:
             raise Refusal(
                 422, "k_out_of_range", f"With explain, k goes from 1 to {EXPLAINED_MAX}.", pointer="k"
             )
-        return self._answer(request, await self.ranker.recommend(user, wanted), explain=wanted.explain)
+        return await self._answer(request, await self.ranker.recommend(user, wanted), explain=wanted.explain)
 
     async def session(self, request: Request) -> Answer:
         """Answer POST …/session?session=…: a list for somebody known only by what is in the body."""
@@ -56,7 +57,7 @@ class Domain:
         ranked = (
             self.ranker.fold_in(known, wanted) if len(known) else self.ranker.popular(wanted, "unknown_items")
         )
-        return self._answer(request, ranked, explain=wanted.explain)
+        return await self._answer(request, ranked, explain=wanted.explain)
 
     async def similar(self, request: Request, encoded_item: str) -> Answer:
         """Answer GET …/items/{id}/similar."""
@@ -66,13 +67,13 @@ class Domain:
         ranked = (
             self.ranker.similar(item, wanted) if item >= 0 else self.ranker.popular(wanted, "unknown_item")
         )
-        return self._answer(request, ranked)
+        return await self._answer(request, ranked)
 
     async def trending(self, request: Request) -> Answer:
         """Answer GET …/trending: what most shoppers chose."""
-        return self._answer(request, self.ranker.popular(read_wanted(request.query, b""), None))
+        return await self._answer(request, self.ranker.popular(read_wanted(request.query, b""), None))
 
-    def _answer(self, request: Request, ranked: RankedList, *, explain: bool = False) -> Answer:
+    async def _answer(self, request: Request, ranked: RankedList, *, explain: bool = False) -> Answer:
         variant = request.header(b"x-aisle-variant")
         if not variant or not PART.fullmatch(variant):
             variant = DIRECT
@@ -82,7 +83,7 @@ class Domain:
             served_by, reason = "stable", "arm_failed"
         shown = self._items(ranked)
         if explain and ranked.served_by != "popularity":
-            self._explain(shown, ranked)
+            await self._explain(shown, ranked)
         took_s = perf_counter() - request.started
         answer = json_answer(
             {
@@ -121,10 +122,11 @@ class Domain:
             )
         return shown
 
-    def _explain(self, shown: list[dict[str, Any]], ranked: RankedList) -> None:
+    async def _explain(self, shown: list[dict[str, Any]], ranked: RankedList) -> None:
         """Add to each item which items of the history speak for it most."""
         row = self.model.row_of(ranked.history)
         for entry, item in zip(shown, ranked.items, strict=True):
+            await asyncio.sleep(0)  # a long history takes milliseconds an item: others come between
             found = self.model.estimator.explain(row, item, REASONS)
             parts = zip(found.items.tolist(), found.contributions.tolist(), strict=True)
             known = [(self.model.facts(owned), part) for owned, part in parts]
@@ -143,3 +145,10 @@ class Domain:
             (b"x-release-id", self.config.release_id.encode()),
             (b"server-timing", f"model;dur={ranked.model_s * 1000:.2f}".encode()),
         ]
+
+
+def check_explained(wanted: Wanted) -> Wanted:
+    """Refuse to explain a long list: each item's reasons cost as much as the list."""
+    if wanted.explain and wanted.k > EXPLAINED_MAX:
+        raise Refusal(422, "k_out_of_range", f"With explain, k goes from 1 to {EXPLAINED_MAX}.", pointer="k")
+    return wanted

@@ -42,6 +42,14 @@ class IdIndex:
         return np.unique(found[found >= 0])
 
 
+def compile_index() -> None:
+    """Compile the kernels, into Numba's cache, as a mapped artifact calls them."""
+    made = IdTable.of(["one"])
+    index = IdIndex(IdTable(made.offsets.copy(), made.text.copy()))
+    index.find("one")
+    index.find_all(["one"])
+
+
 @njit(cache=True, nogil=True)
 def hash_bytes(text: Bytes, start: int, stop: int, seed: np.uint64) -> np.uint64:
     """Hash text[start:stop] to 64 bits (FNV-1a from a seed, finished by MurmurHash3's mixer)."""

@@ -17,6 +17,7 @@ from engine.serving.requests import Wanted
 
 NOBODY = np.empty(0, np.int32)
 BATCH_MAX = 32
+TOGETHER_MIN = 4  # a matrix product of two or three rows is slower than as many vectors
 POPULARITY = "popularity"
 
 
@@ -182,6 +183,13 @@ class Ranker:
         asked = [each for each in batch if not each.ranked.done()]  # done: the client has gone
         if not asked:
             return
+        if len(asked) >= TOGETHER_MIN:
+            self._answer_together(asked)
+        else:
+            for each in asked:
+                self._answer_together([each])
+
+    def _answer_together(self, asked: list[Waiting]) -> None:
         users = np.array([each.user for each in asked], np.int32)
         k = max(each.k for each in asked)
         try:
