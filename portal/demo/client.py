@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
+IDLE_S = 2.0
 CHUNK_BYTES = 256 * 1024
 FINISHED = ("succeeded", "failed", "canceled")
 
@@ -37,6 +38,7 @@ class Client:
     def __init__(self, base_url: str, *, token: str = "", shop: str = "") -> None:
         self.base = urlsplit(base_url)
         self._connection = http.client.HTTPConnection(self.base.hostname or "", self.base.port, timeout=60)
+        self._used_at = 0.0
         self._cookies: SimpleCookie = SimpleCookie()
         self._headers = {"Accept": "application/json"}
         if token:
@@ -117,9 +119,12 @@ class Client:
         sent = {**self._headers, **(headers or {})}
         if self._cookies:
             sent["Cookie"] = "; ".join(f"{name}={morsel.value}" for name, morsel in self._cookies.items())
+        if time.monotonic() - self._used_at > IDLE_S:
+            self._connection.close()  # the server closes idle connections; a fresh one opens by itself
         self._connection.request(method, path, body, sent)
         answer = self._connection.getresponse()
         raw = answer.read()
+        self._used_at = time.monotonic()
         for line in answer.headers.get_all("Set-Cookie", []):
             self._cookies.load(line)
         return answer.status, raw, answer.headers.get("Content-Type", "")

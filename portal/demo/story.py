@@ -103,9 +103,8 @@ class Story:
             for run in runs:
                 ndcg = run["metrics"]["ndcg@10"]
                 verdict = (run["verdicts"].get("popularity") or {}).get("sentence", "")
-                self.say(
-                    f"  {run['algorithm']:<11} NDCG@10 {ndcg['value']:.4f} ({ndcg['low']:.4f} to {ndcg['high']:.4f})  {verdict}"
-                )
+                interval = f"({ndcg['low']:.4f} to {ndcg['high']:.4f})"
+                self.say(f"  {run['algorithm']:<11} NDCG@10 {ndcg['value']:.4f} {interval}  {verdict}")
         ranked = sorted(runs, key=lambda run: run["metrics"]["ndcg@10"]["value"], reverse=True)
         best, second, third = (run["model_version"] for run in ranked)
         return best, second, third
