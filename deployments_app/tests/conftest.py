@@ -1,0 +1,45 @@
+"""Worlds to tell stories in; `told` for servers that are as the test says, `run_dir` for real ones."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch, request):
+    """Wake-ups are hints: these tests call the loops themselves, and nothing is sent."""
+    monkeypatch.setattr("portal.core.dispatch.enqueue", lambda model, pk: False)
+
+
+@pytest.fixture
+def told(monkeypatch, settings):
+    from deployments_app.tests.told_backend import Told, ToldBackend
+
+    settings.DEPLOYMENT_BACKENDS = {"local": "deployments_app.tests.told_backend.ToldBackend"}
+    fresh = Told()
+    monkeypatch.setattr(ToldBackend, "told", fresh)
+    return fresh
+
+
+@pytest.fixture
+def world(db, told):
+    """A shop with people and a placement; servers are ready at once unless told otherwise."""
+    from deployments_app.tests.factories import make_world
+
+    return make_world()
+
+
+@pytest.fixture
+def run_dir(tmp_path, settings):
+    """A run directory of its own for real model servers, which end with the test."""
+    from deployments_app.backends.local import LocalBackend
+    from deployments_app.testing import wait_until
+
+    settings.RUN_DIR = tmp_path / "run"
+    yield settings.RUN_DIR
+    backend = LocalBackend()
+
+    def all_gone():
+        for key in backend.loaded():
+            backend.remove(key)
+        return not backend.loaded()
+
+    wait_until(all_gone, within_s=30, what="all servers have ended")
