@@ -47,14 +47,14 @@ const axis = {
   automargin: true, gridcolor: "--line", linecolor: "--line-strong", zerolinecolor: "--line-strong", tickcolor: "--line-strong",
   title: { font: { size: 12, color: "--ink-muted" }, standoff: 10 }, tickfont: { size: 11.5, color: "--ink-muted" }, fixedrange: true,
 };
-const look = (traces) => ({
+const look = (traces, width) => ({
   autosize: true, margin: { l: 8, r: 12, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
   colorway: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"],
   font: { family: "Manrope, system-ui, sans-serif", size: 12, color: "--ink" }, bargap: 0.25, hovermode: "closest",
   hoverlabel: { bgcolor: "--raised", bordercolor: "--line-strong", font: { color: "--ink", family: "Manrope, system-ui, sans-serif" } },
   showlegend: traces.filter((trace) => trace.showlegend !== false && trace.hoverinfo !== "skip").length > 1,
   legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: "--ink-muted" }, bgcolor: "rgba(0,0,0,0)" },
-  xaxis: { ...axis, showgrid: false }, yaxis: { ...axis, zeroline: false }, separators: ".,", dragmode: false,
+  xaxis: { ...axis, showgrid: false, nticks: Math.max(3, Math.floor(width / 85)) }, yaxis: { ...axis, zeroline: false }, separators: ".,", dragmode: false,
 });
 
 function merged(base, over) {
@@ -74,7 +74,7 @@ async function draw(figure) {
   const { data = [], layout = {} } = JSON.parse(source.textContent);
   const library = await plotly();
   const height = Math.max(canvas.clientHeight, parseFloat(getComputedStyle(canvas).minHeight) || 240);
-  await library.react(canvas, painted(data), painted(merged({ ...look(data), height }, layout)), { displayModeBar: false, responsive: true, displaylogo: false });
+  await library.react(canvas, painted(data), painted(merged({ ...look(data, canvas.clientWidth), height }, layout)), { displayModeBar: false, responsive: true, displaylogo: false });
   figure.dataset.drawn = "1";
 }
 

@@ -50,6 +50,23 @@ def _sign_in_form(request: HttpRequest) -> Any:
     return AuthenticationForm(request)
 
 
+ticks = {"seen": 0, "broken": 0}
+
+
+@login_not_required
+def ticking(request: HttpRequest) -> HttpResponse:
+    return render(request, "look/ticking.html", {"tick": 0, "stage": "fit", "shell": SampleFrame(request)})
+
+
+@login_not_required
+def tick(request: HttpRequest) -> HttpResponse:
+    if ticks["broken"]:
+        return HttpResponse("down", status=503)
+    ticks["seen"] += 1
+    stage = "evaluate" if ticks["seen"] > 3 else "fit"
+    return render(request, "look/_tick.html", {"tick": ticks["seen"], "stage": stage})
+
+
 @login_not_required
 def theme(request: HttpRequest) -> HttpResponse:
     response = redirect(request.POST.get("next", "/"))
@@ -86,6 +103,8 @@ NAMES = (
 urlpatterns: list[URLPattern] = [
     path("", gallery, name="start"),
     path("page/<str:page>", frameless),
+    path("ticking", ticking),
+    path("tick", tick),
     path("theme", theme, name="theme"),
     path("upload", upload),
     path("csp-report", csp_report),

@@ -1,0 +1,148 @@
+"""The gallery in a real browser: widths, themes, policy, accessibility."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.look import urls
+from tests.look.waiting import until
+
+PAGES = ["", "page/sign_in", "page/locked_out", "page/404", "page/403", "page/500", "page/problem"]
+
+
+def settle(page: Page, address: str) -> None:
+    """Open a page and wait until its charts are drawn."""
+    answer = page.goto(address)
+    assert answer is not None
+    assert answer.ok, address
+    until(page, "[...document.querySelectorAll('[data-chart]')].every((chart) => chart.dataset.drawn)")
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1440])
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_scrolls_sideways(browser: Browser, site: str, path: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    settle(page, f"{site}/{path}")
+    too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    context.close()
+    assert too_wide <= 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious(browser: Browser, site: str, path: str, width: int, theme: str) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    settle(page, f"{site}/{path}")
+    found = Axe().run(page).response["violations"]
+    context.close()
+    serious = [
+        (rule["id"], rule["help"], [node["html"][:120] for node in rule["nodes"][:3]])
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_no_page_is_refused_anything_by_the_policy(page: Page, site: str) -> None:
+    urls.reports.clear()
+    for path in PAGES:
+        settle(page, f"{site}/{path}")
+    page.goto(site)
+    page.emulate_media(color_scheme="dark")
+    page.hover(".chart-canvas .nsewdrag", force=True)
+    page.wait_for_timeout(300)
+    assert urls.reports == []
+
+
+def test_the_policy_reports_what_it_refuses(page: Page, site: str) -> None:
+    urls.reports.clear()
+    page.goto(site)
+    with page.expect_request(f"{site}/csp-report"):
+        page.evaluate("document.body.setAttribute('style', 'color: red')")
+
+
+def test_every_page_has_one_heading_and_its_landmarks(page: Page, site: str) -> None:
+    for path in PAGES:
+        page.goto(f"{site}/{path}")
+        assert page.locator("h1").count() == 1, path
+        assert page.locator("main").count() == 1, path
+
+
+def test_targets_on_a_phone_are_large_enough_for_a_thumb(browser: Browser, site: str) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    settle(page, site)
+    small = page.evaluate(
+        """[...document.querySelectorAll('.btn, .menu > summary, .tabs a, input:not([type=hidden]), select')]
+           .filter((part) => part.checkVisibility())
+           .filter((part) => !part.matches('[type=checkbox], [type=radio], .snippet .btn, .btn.small'))
+           .filter((part) => part.getBoundingClientRect().height < 43.5)
+           .map((part) => part.outerHTML.slice(0, 100))"""
+    )
+    context.close()
+    assert small == []
+
+
+def test_a_chart_follows_the_theme(page: Page, site: str) -> None:
+    settle(page, site)
+    stroke = "getComputedStyle(document.querySelector('#ctr .scatterlayer .js-line')).stroke"
+    assert page.evaluate(stroke) == "rgb(75, 88, 115)"
+    page.click(".whoami summary")
+    page.click(".whoami button[value=dark]")
+    until(page, f"{stroke} === 'rgb(139, 155, 189)'")
+
+
+def test_a_chart_can_be_read_as_a_table(page: Page, site: str) -> None:
+    settle(page, site)
+    page.click("figure:has-text('Ratings') summary")
+    assert page.locator("figure:has-text('Ratings') tbody tr").count() == 10
+    assert "26,818" in page.inner_text("figure:has-text('Ratings') table")
+
+
+def test_the_theme_is_remembered_and_rendered_by_the_server(page: Page, site: str) -> None:
+    page.goto(site)
+    page.click(".whoami summary")
+    page.click(".whoami button[value=dark]")
+    assert page.get_attribute("html", "data-theme") == "dark"
+    assert 'data-theme="dark"' in page.request.get(site).text()
+
+
+def test_the_theme_changes_without_script(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site)
+    page.click(".whoami summary")
+    page.click(".whoami button[value=dark]")
+    assert page.get_attribute("html", "data-theme") == "dark"
+    context.close()
+
+
+def test_the_menu_of_a_phone_works_without_script(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 800})
+    page = context.new_page()
+    page.goto(site)
+    assert not page.is_visible("nav[aria-label='Main, small screen']")
+    page.click(".mobile-menu > summary")
+    assert page.is_visible("nav[aria-label='Main, small screen'] >> text=Releases")
+    context.close()
+
+
+def test_escape_closes_a_menu_and_returns_the_focus(page: Page, site: str) -> None:
+    page.goto(site)
+    page.click(".whoami summary")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    assert not page.is_visible(".whoami .menu-sheet")
+    assert page.evaluate("document.activeElement.matches('.whoami summary')")
+
+
+def test_the_first_tab_stop_leads_to_the_content(page: Page, site: str) -> None:
+    page.goto(site)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
