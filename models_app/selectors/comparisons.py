@@ -4,7 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from engine.estimators import ALGORITHMS
 from engine.evaluation import Comparison, compare, intervals, metric_title
+from engine.metrics import TITLES
+from engine.parameters import Settings, config_fields
+from engine.splitting import SplitConfig
 from models_app.models import ModelVersion, TrainingRun
 from models_app.snapshots import load_per_user
 
@@ -66,7 +70,7 @@ class VersionComparison:
 def compare_runs(runs: Sequence[TrainingRun]) -> RunComparison:
     """Put succeeded runs side by side."""
     why_not = why_not_comparable(runs)
-    names = list(dict.fromkeys(name for run in runs for name in run.metrics))
+    names = sorted({name for run in runs for name in run.metrics}, key=_metric_order)
     best = {name: _best(name, runs) for name in names}
     alike = {} if why_not else _like_best(runs, best)
     rows = [
@@ -103,6 +107,13 @@ def why_not_comparable(runs: Iterable[TrainingRun]) -> str:
         if run.split != first.split or run.seed != first.seed:
             return "Not comparable: the runs held out other choices (another split or seed)."
     return ""
+
+
+def _metric_order(name: str) -> tuple[int, str, int]:
+    """Order metrics as the engine lists them, each by depth; JSON columns keep no order."""
+    kind, _, k = name.partition("@")
+    known = list(TITLES)
+    return known.index(kind) if kind in known else len(known), kind, int(k or 0)
 
 
 def _best(name: str, runs: Sequence[TrainingRun]) -> int:
@@ -145,13 +156,21 @@ def _differences(runs: Sequence[TrainingRun]) -> list[Difference]:
 
 
 def _facts(run: TrainingRun) -> dict[str, str]:
-    config = {f"{run.algorithm}: {name}": str(value) for name, value in run.config.items()}
-    split = {f"split: {name}": str(value) for name, value in run.split.items()}
+    algorithm = ALGORITHMS[run.algorithm]
     return {
-        "algorithm": run.algorithm,
-        "data": str(run.dataset_version),
-        "file": run.dataset_version.file_sha256[:12],
-        "seed": str(run.seed),
-        **split,
-        **config,
+        "Data": str(run.dataset_version),
+        "File": run.dataset_version.file_sha256[:12],
+        **_settings("Split", SplitConfig, run.split),
+        "Seed": str(run.seed),
+        "Algorithm": algorithm.title,
+        **_settings(algorithm.title, algorithm.Config, run.config),
+    }
+
+
+def _settings(prefix: str, config: type[Settings], values: dict[str, Any]) -> dict[str, str]:
+    """Name settings as forms do, in the order in which the engine declares them."""
+    return {
+        f"{prefix}: {each.title}": str(values[each.name])
+        for each in config_fields(config)
+        if each.name in values
     }

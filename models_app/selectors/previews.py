@@ -12,7 +12,7 @@ from engine.metrics import overlap
 from models_app.models import ModelVersion
 from portal.core.storage import tree_path
 
-KEPT_OPEN = 8  # artifacts mapped at a time, a web process
+KEPT_OPEN = 4  # artifacts mapped at a time, a web process
 HISTORY = 20
 
 
@@ -41,7 +41,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much two versions' lists agree: mean share of equal items, of `n` shoppers both know."""
+    """How much two versions' lists agree: mean share of equal items, over the `n` shoppers both know."""
 
     mean: float | None
     k: int
@@ -93,7 +93,9 @@ def list_overlap(a: ModelVersion, b: ModelVersion, users: Sequence[str], k: int 
     ]
     if one.digest != other.digest:
         lists[1] = _translate(lists[1], other, one)
-    shares = overlap(lists[0], lists[1], k)
+    # Of the longer list: two short lists that are equal agree wholly.
+    longest = np.maximum(*((each >= 0).sum(axis=1) for each in lists))
+    shares = np.where(longest, overlap(lists[0], lists[1], k) * k / np.maximum(longest, 1), 1.0)
     by_user = {user: float(share) for user, share in zip(known, shares, strict=True)}
     return Overlap(float(shares.mean()), k, len(known), by_user)
 

@@ -17,7 +17,7 @@ def datasets(shop: Shop) -> QuerySet[Dataset]:
     return (
         Dataset.objects.filter(shop=shop)
         .select_related("created_by")
-        .annotate(newest_version_id=Subquery(newest))
+        .annotate(newest_version_id=Subquery(newest))  # type: ignore[no-redef]
         .order_by("-created_at", "-pk")
     )
 
@@ -76,7 +76,7 @@ def registered_models(shop: Shop) -> QuerySet[RegisteredModel]:
     newest = ModelVersion.objects.filter(registered_model=OuterRef("pk")).order_by("-number")
     return (
         RegisteredModel.objects.filter(shop=shop)
-        .annotate(
+        .annotate(  # type: ignore[no-redef]
             newest_number=Subquery(newest.values("number")[:1]),
             newest_version_id=Subquery(newest.values("pk")[:1]),
         )

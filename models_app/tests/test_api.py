@@ -305,6 +305,43 @@ def test_a_download_is_an_attachment_and_is_written_down(shop, analyst, api):
     assert Event.objects.filter(verb="datasetversion.downloaded", object_id=version.pk).count() == 1
 
 
+@pytest.mark.parametrize(
+    ("scopes", "method", "path"),
+    [
+        (["models:read"], "get", "datasets"),
+        (["datasets:read"], "post", "datasets"),
+        (["datasets:read"], "put", "dataset-versions/{version}/file"),
+        (["datasets:read", "datasets:write"], "post", "training-runs"),
+        (["datasets:read"], "get", "training-runs"),
+        (["datasets:read"], "get", "models"),
+    ],
+)
+def test_a_token_does_only_what_its_scopes_say(shop, analyst, scopes, method, path):
+    version = make_version(analyst, shop, checked=True)
+    narrow = Api(analyst, shop, scopes)
+    bodies = {
+        "datasets": {"name": "new"},
+        "training-runs": {
+            "dataset_version": version.pk, "model": "m", "algorithms": [{"algorithm": "als"}],
+        },
+        "dataset-versions/{version}/file": ratings_csv(),
+    }  # fmt: skip
+    arguments = [] if method == "get" else [bodies[path]]
+    answer = getattr(narrow, method)(path.format(version=version.pk), *arguments)
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_permitted")
+    assert not TrainingRun.objects.exists()
+
+
+def test_a_viewer_reads_but_does_not_download(shop, analyst):
+    version = make_version(analyst, shop)
+    client = Client()
+    client.force_login(make_actor(shop, Role.VIEWER).user)
+    shown = client.get(f"/api/v1/dataset-versions/{version.pk}")
+    assert shown.status_code == 200
+    assert b"sample_rows" not in shown.content
+    assert client.get(f"/api/v1/dataset-versions/{version.pk}/file").status_code == 403
+
+
 def test_lists_know_their_filters(api, shop, analyst):
     version = make_version(analyst, shop, checked=True)
     start_runs(analyst, version)

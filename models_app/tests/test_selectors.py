@@ -1,0 +1,188 @@
+"""Comparisons, previews, plans and cards: what pages and promotion requests are made from."""
+
+import json
+
+import pytest
+
+from engine.estimators.base import Estimate
+from models_app import selectors
+from models_app.models import DatasetVersion, ModelVersion, TrainingRun
+from models_app.selectors import plans
+from models_app.services.pacing import Pace
+from models_app.tests.factories import items_csv, make_version, ratings_csv, start_runs, train
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def version(shop, analyst):
+    return make_version(analyst, shop, items=items_csv(), checked=True)
+
+
+@pytest.fixture
+def runs(analyst, version):
+    runs = start_runs(analyst, version, "item_knn", "als")
+    train(*runs)
+    return runs
+
+
+def test_a_comparison_marks_the_best_and_what_chance_explains(runs):
+    compared = selectors.compare_runs(runs)
+    assert compared.why_not == ""
+    ndcg = next(row for row in compared.metrics if row.name == "ndcg@10")
+    assert [row.name for row in compared.metrics[:3]] == ["ndcg@5", "ndcg@10", "ndcg@20"]
+    best = max(ndcg.cells, key=lambda cell: cell.value)
+    assert [cell.is_best for cell in ndcg.cells] == [cell is best for cell in ndcg.cells]
+    assert best.is_like_best is None
+    assert ndcg.cells[0].is_like_best is False  # popularity is behind by more than chance
+    coverage = next(row for row in compared.metrics if row.name == "coverage@10")
+    assert all(cell.low is None and cell.is_like_best is None for cell in coverage.cells)
+
+
+def test_a_comparison_lists_what_differs_and_nothing_else(runs):
+    named = {row.name: row.values for row in selectors.compare_runs(runs[1:]).differences}
+    assert named["Algorithm"] == ["Item neighbours", "ALS (matrix factorization)"]
+    assert named["ALS (matrix factorization): Factors"] == ["–", "8"]
+    assert not {"Data", "File", "Seed"} & set(named)
+
+
+def test_runs_on_other_data_are_shown_side_by_side_but_not_judged(shop, analyst, runs):
+    other = start_runs(analyst, make_version(analyst, shop, ratings_csv(seed=4), checked=True))
+    train(*other)
+    compared = selectors.compare_runs([runs[1], other[1]])
+    assert compared.why_not.startswith("Not comparable: other data")
+    assert all(cell.is_like_best is None for row in compared.metrics for cell in row.cells)
+    assert {"Data", "File"} <= {row.name for row in compared.differences}
+
+
+def test_versions_are_compared_when_they_were_tested_alike_and_else_told_why_not(analyst, version, runs):
+    knn, als = (run.model_version for run in runs[1:])
+    answer = selectors.compare_versions(knn, als)
+    assert answer.comparison.n_users == runs[1].metrics["ndcg@10"]["n"]
+    assert answer.comparison.difference == pytest.approx(
+        runs[1].metrics["ndcg@10"]["value"] - runs[2].metrics["ndcg@10"]["value"], abs=1e-6
+    )
+    again = start_runs(analyst, version, seed=7)
+    train(*again)
+    answer = selectors.compare_versions(knn, again[1].model_version)
+    assert (answer.comparison, answer.why_not[:25]) == (None, "Not comparable: the runs ")
+
+
+def test_an_unfinished_run_is_not_comparable(analyst, version, runs):
+    queued = start_runs(analyst, version)[1]
+    assert "it is queued" in selectors.why_not_comparable([runs[1], queued])
+
+
+def test_a_preview_shows_history_and_new_items_with_titles(runs):
+    shown = selectors.preview(runs[1].model_version, "u4", 5)
+    assert shown.is_known
+    assert shown.history_size == len(shown.history) == 12
+    assert [line.rank for line in shown.items] == [1, 2, 3, 4, 5]
+    assert not {line.item_id for line in shown.items} & {line.item_id for line in shown.history}
+    # u4 likes the first half of the catalogue, and most of the list comes from there.
+    assert sum(line.category == "first" for line in shown.items) >= 4
+    assert shown.items[0].score >= shown.items[-1].score
+    assert shown.items[0].price == float(shown.items[0].item_id[1:]) + 0.5
+
+
+def test_a_stranger_sees_best_sellers_and_an_odd_id_is_no_mistake(runs):
+    for user in ("nobody", "", "\0", "ü" * 300):
+        shown = selectors.preview(runs[1].model_version, user, 3)
+        assert (shown.is_known, shown.history, len(shown.items)) == (False, [], 3)
+
+
+def test_without_an_item_file_ids_stand_for_titles(shop, analyst):
+    runs = start_runs(analyst, make_version(analyst, shop, checked=True))
+    train(*runs)
+    line = selectors.preview(runs[1].model_version, "u1", 1).items[0]
+    assert (line.title, line.category, line.price) == (line.item_id, None, None)
+
+
+def test_a_list_longer_than_the_catalogue_is_no_mistake(runs):
+    assert len(selectors.preview(runs[1].model_version, "u1", 1000).items) <= 28
+
+
+def test_lists_of_one_version_overlap_wholly_and_of_two_in_part(runs):
+    knn, als = (run.model_version for run in runs[1:])
+    users = selectors.sample_users(knn, 6)
+    assert len(set(users)) == len(users) == 6
+    assert users == selectors.sample_users(knn, 6)
+    assert selectors.list_overlap(knn, knn, users).mean == 1
+    part = selectors.list_overlap(knn, als, [*users, "nobody"])
+    assert (part.n, set(part.by_user)) == (6, set(users))
+    assert 0 < part.mean < 1
+    assert selectors.list_overlap(knn, als, ["nobody"]).mean is None
+
+
+def test_overlap_knows_items_by_id_not_by_place(shop, analyst, runs):
+    backwards = ratings_csv().splitlines()
+    turned = b"\n".join([backwards[0], *reversed(backwards[1:])]) + b"\n"
+    others = start_runs(analyst, make_version(analyst, shop, turned, checked=True), "popularity")
+    train(*others)
+    popular = start_runs(analyst, runs[0].dataset_version, "popularity")
+    train(*popular)
+    users = selectors.sample_users(popular[1].model_version, 10)
+    overlap = selectors.list_overlap(popular[1].model_version, others[1].model_version, users, 5)
+    assert overlap.mean > 0.7  # ties aside, best sellers are best sellers in any order of the file
+
+
+def test_a_plan_says_what_each_algorithm_costs_and_whether_the_data_is_enough(version, monkeypatch):
+    plan = selectors.plan_training(version)
+    assert plan.split["method"] == "leave_last"
+    assert "fewer than 200" in plan.split_why
+    assert all(each.estimate.memory_bytes > 0 and each.parameters for each in plan.algorithms)
+    als = next(each for each in plan.algorithms if each.name == "als")
+    assert (als.verdict, als.is_recommended) == ("weak", True)
+    monkeypatch.setattr(plans, "available_memory_bytes", lambda: 1000)
+    als = next(each for each in selectors.plan_training(version).algorithms if each.name == "als")
+    assert (als.verdict, als.is_recommended) == ("too_big", False)
+    assert isinstance(als.estimate, Estimate)
+
+
+def test_a_card_has_front_matter_that_tools_read_and_no_markup_of_others(shop, analyst, version):
+    DatasetVersion.objects.filter(pk=version.pk).update(file_name="x")
+    version.dataset.name = "<img src=x onerror=alert(1)> `*_[a](b)"
+    version.dataset.save(update_fields=["name"])
+    version.refresh_from_db()
+    runs = start_runs(analyst, version)
+    train(*runs)
+    card = ModelVersion.objects.get().card
+    _, front, body = card.split("---\n", 2)
+    fields = {
+        name: json.loads(value) for name, _, value in (line.partition(": ") for line in front.splitlines())
+    }
+    assert {"license", "library_name", "tags", "datasets", "metrics", "model-index"} == set(fields)
+    assert fields["model-index"][0]["results"][0]["metrics"][0]["value"] >= 0
+    assert "<img" not in body
+    for section in (
+        "Intended use",
+        "Data",
+        "Evaluation",
+        "Limits",
+        "Fairness",
+        "Cost",
+        "Lineage",
+        "Contacts",
+    ):
+        assert f"\n## {section}\n" in body
+
+
+def test_the_time_left_follows_the_speed_of_late():
+    now = [0.0]
+    pace = Pace(clock=lambda: now[0])
+    assert pace.eta_s(0, 100) is None
+    now[0] = 1.0
+    assert pace.eta_s(10, 100) == pytest.approx(9)
+    now[0] = 2.0
+    assert pace.eta_s(40, 100) == pytest.approx(60 / (0.3 * 30 + 0.7 * 10))
+    assert pace.eta_s(100, 100) == 0
+    assert pace.eta_s(50, None) is None
+
+
+def test_a_version_is_written_once(runs):
+    from django.db import ProgrammingError, transaction
+
+    made = runs[1].model_version
+    with pytest.raises(ProgrammingError, match="written once"), transaction.atomic():
+        ModelVersion.objects.filter(pk=made.pk).update(number=9)
+    assert TrainingRun.objects.filter(model_version=made).count() == 1
