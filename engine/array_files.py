@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedReader
@@ -107,7 +108,7 @@ def _read_header(file: BufferedReader, name: str, declared: Declared) -> int:
         if version != (1, 0):
             raise ValueError(f"format {version}")
         header = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
-    except (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError) as problem:
+    except (ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, MemoryError) as problem:
         raise ArtifactError(f"{name} is not a plain array file") from problem
     shape, fortran, dtype = header
     if shape != declared.shape or dtype.str != declared.dtype or (fortran and len(shape) > 1):

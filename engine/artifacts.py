@@ -127,7 +127,7 @@ def load_artifact(
     declared = {name: Declared.read(name, entry) for name, entry in manifest["members"].items()}
     arrays = {name: map_array(folder, name, entry, verify=verify) for name, entry in declared.items()}
     for name, original in manifest["same_content"].items():
-        if original not in arrays:
+        if not isinstance(original, str) or original not in arrays:
             raise ArtifactError(f"the manifest says that {name} is {original!r}, which it does not hold")
         arrays[name] = arrays[original]
     shape = (manifest["n_users"], manifest["n_items"])

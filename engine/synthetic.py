@@ -46,7 +46,7 @@ class SyntheticShop:
     def liking(self, users: Int32, items: Int32) -> Float32:
         """Say how much shoppers like items, pair by pair, from 0 to 1 (1 = the shopper's favourite)."""
         chances = np.einsum("nt,tn->n", self.mixtures[users], self.appeal[:, items])
-        return np.sqrt(chances / self._favourites[users]).astype(np.float32)
+        return np.sqrt(np.minimum(chances / self._favourites[users], 1)).astype(np.float32)
 
     @cached_property
     def _favourites(self) -> Float32:

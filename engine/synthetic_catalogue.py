@@ -107,7 +107,7 @@ FAMILIES: dict[str, list[tuple[str, str, str]]] = {
     "Stationery": [
         (
             "Clothbound|Recycled|Dotted|Ruled|Leather|Marbled",
-            "notebook:16|weekly planner:22|sketchbook:19|address book:18|photo album:34|guest book:29|file:14",
+            "notebook:16|weekly planner:22|sketchbook:19|address book:18|photo album:34|guest book:29",
             "|, A5|, A4|, pocket",
         ),
     ],
