@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.artifacts import load_artifact, save_artifact
 from engine.tests.serving_process import (
     KEY,
     N_USERS,
@@ -103,27 +104,12 @@ def test_another_model_than_was_approved_never_serves(tmp_path: Path, artifact: 
     ends_without_serving(server_config(tmp_path, honest), BAD_ARTIFACT, "popularity")
 
 
-def test_a_model_whose_scores_overflow_never_serves(tmp_path: Path) -> None:
-    def grow(folder: Path) -> None:
-        from engine import artifacts  # the saved model, with factors near the largest float32
-
-        loaded = artifacts.load_artifact(folder)
-        arrays = loaded.estimator.arrays()
-        for name in ("user_factors", "item_factors"):
-            arrays[name][:] = np.float32(1e38)
-
-        artifacts.save_artifact(
-            tmp_path / "huge",
-            loaded.estimator,
-            user_ids=loaded.user_ids,
-            item_ids=loaded.item_ids,
-            seen=loaded.seen,
-        )
-
-    grow(make_artifact(tmp_path / "artifact").folder)
-    import hashlib
-
-    digest = hashlib.sha256((tmp_path / "huge" / "manifest.json").read_bytes()).hexdigest()
+def test_a_model_whose_scores_overflow_never_serves(tmp_path: Path, artifact: SmallArtifact) -> None:
+    loaded = load_artifact(artifact.folder)
+    for name in ("user_factors", "item_factors"):
+        loaded.estimator.arrays()[name][:] = np.float32(1e38)  # finite, but not their products
+    parts = {"user_ids": loaded.user_ids, "item_ids": loaded.item_ids, "seen": loaded.seen}
+    digest = save_artifact(tmp_path / "huge", loaded.estimator, **parts)
     huge = SmallArtifact(tmp_path / "huge", digest, "als", None)
     ends_without_serving(server_config(tmp_path, huge), BAD_ARTIFACT, "not finite")
 
