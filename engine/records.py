@@ -1,20 +1,21 @@
 """Records of a delimited file with the line each one starts on.
 
-Two ways give the same rows: a block whose separators form an exact grid is split at once (a million rows a
-second); any other block goes through the csv module record by record.
+Three ways give the same rows: a block whose separators form an exact grid is split at once; one whose lines
+are one record each goes through the csv module at once; any other goes through it record by record.
 """
 
 import csv
 import io
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.quotes import find_open_quote, quotes_whole_fields, unclosed_quote
 from engine.refusals import FileRefused, Problem, ProblemLog, show
 from engine.streams import Block, ByteSource, Limits, Progress, read_blocks
 
@@ -68,7 +69,7 @@ class Records:
     def __iter__(self) -> Iterator[Batch]:
         blocks = _Blocks(read_blocks(self._source, self._limits), self._layout.delimiter)
         for block in blocks:
-            yield self._split_grid(block) or self._parse(block, blocks)
+            yield self._split_grid(block) or self._parse_even(block) or self._parse(block, blocks)
             self._log.close_block()
             if self.rows > self._limits.rows:
                 raise FileRefused(
@@ -96,7 +97,7 @@ class Records:
             return None
         text = block.text
         if self._quotes and b'"' in block.data:
-            if not _quotes_whole_fields(data, separators):
+            if not quotes_whole_fields(data, separators):
                 return None
             text = text.replace('"', "")
         skipped = int(self._skip_header)
@@ -107,6 +108,30 @@ class Records:
             [fields[column + skipped * n_columns :: n_columns] for column in range(n_columns)],
             np.arange(block.first_line + skipped, block.first_line + n_rows),
         )
+
+    def _reader(self, lines: Iterable[str]) -> Any:
+        return csv.reader(
+            lines,
+            delimiter=self._delimiter,
+            quoting=csv.QUOTE_MINIMAL if self._quotes else csv.QUOTE_NONE,
+            strict=True,
+        )
+
+    def _parse_even(self, block: Block) -> Batch | None:
+        """Parse a block in one go, or return None when a line is not one whole record."""
+        lines = _lines(block)
+        try:
+            rows = list(self._reader(lines))
+        except csv.Error:
+            return None
+        if len(rows) != len(lines) or set(map(len, rows)) != {self._layout.n_columns}:
+            return None
+        skipped = int(self._skip_header)
+        self._skip_header = False
+        self._count(len(rows) - skipped)
+        columns: list[Sequence[str]] = list(zip(*rows[skipped:], strict=True))
+        starts = np.arange(block.first_line + skipped, block.first_line + len(rows))
+        return Batch(columns or [()] * self._layout.n_columns, starts)
 
     def _parse(self, block: Block, blocks: "_Blocks") -> Batch:
         """Parse a block with the csv module, reading on while its last record is not complete."""
@@ -128,12 +153,7 @@ class Records:
                 lines.extend(more)
                 yield from more
 
-        reader = csv.reader(
-            chain(lines[:], read_on()),
-            delimiter=self._delimiter,
-            quoting=csv.QUOTE_MINIMAL if self._quotes else csv.QUOTE_NONE,
-            strict=True,
-        )
+        reader = self._reader(chain(lines[:], read_on()))
         rows: list[list[str]] = []
         starts: list[int] = []
         uneven: list[tuple[int, list[str]]] = []
@@ -225,49 +245,6 @@ class _Blocks:
 
 def _lines(block: Block) -> list[str]:
     return list(io.StringIO(block.text, newline="\n"))
-
-
-def _quotes_whole_fields(data: npt.NDArray[np.uint8], separators: npt.NDArray[np.int64]) -> bool:
-    """Tell whether each quoted field is `"…"` with neither a quote nor a separator inside."""
-    quotes = np.flatnonzero(data == ord('"'))
-    if len(quotes) % 2:
-        return False
-    opening, closing = quotes[::2], quotes[1::2]
-    fields = np.searchsorted(separators, opening)
-    begins = np.concatenate(([0], separators[:-1] + 1))
-    return bool(np.all(opening == begins[fields]) and np.all(closing == separators[fields] - 1))
-
-
-def find_open_quote(text: str, delimiter: str) -> int | None:
-    """Count the newlines before a quote that `text` opens and never closes; None if all are closed."""
-    field_end = re.compile(f"[{re.escape(delimiter)}\n]")
-    at = 0
-    while at < len(text):
-        if text[at] == '"':
-            opened = at
-            at += 1
-            while True:
-                at = text.find('"', at) + 1
-                if not at:
-                    return text.count("\n", 0, opened)
-                if text[at : at + 1] != '"':
-                    break
-                at += 1
-        end = field_end.search(text, at)
-        if end is None:
-            return None
-        at = end.end()
-    return None
-
-
-def unclosed_quote(line: int) -> FileRefused:
-    """Make the refusal for a quote that swallows the rest of the file."""
-    return FileRefused(
-        "unclosed_quote",
-        f"A quote opened on line {line} never closes.",
-        'Close it, or write a quote inside a quoted field twice: "12"" record".',
-        line,
-    )
 
 
 def _replace_colons(block: Block) -> Block:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from engine.records import DOUBLE_COLON, Layout, find_open_quote, unclosed_quote
+from engine.quotes import find_open_quote, unclosed_quote
+from engine.records import DOUBLE_COLON, Layout
 from engine.refusals import FileRefused, WrongFileType, show
 from engine.roles import guess_roles, looks_like_header
 from engine.streams import GZIP_MAGIC, UTF8_MARK, ByteSource, Limits, read_blocks
