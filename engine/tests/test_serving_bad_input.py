@@ -99,7 +99,7 @@ def test_malformed_json_is_refused(server: RunningServer, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({"exlude": []}, "/exlude"),
+        ({"omit": []}, "/omit"),
         ({"items": ["i1"]}, "/items"),
         ({"context": {"cart": [], "basket": []}}, "/context/basket"),
         ({"filters": {"price_min": 1}}, "/filters/price_min"),
