@@ -35,8 +35,17 @@ function colour(token) {
   return `rgba(${red}, ${green}, ${blue}, ${opacity / 100})`;
 }
 
+// Plotly knows no zones: a time with one is written in the viewer's, as the times around the chart are.
+function local(time) {
+  const at = new Date(time);
+  return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 23);
+}
+
 function painted(value) {
-  if (typeof value === "string") return /^--[\w-]+(\s+[\d.]+%)?$/.test(value) ? colour(value) : value;
+  if (typeof value === "string") {
+    if (/^--[\w-]+(\s+[\d.]+%)?$/.test(value)) return colour(value);
+    return /^\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)$/.test(value) ? local(value) : value;
+  }
   if (Array.isArray(value)) return value.map(painted);
   if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, painted(item)]));
   return value;
@@ -47,14 +56,15 @@ const axis = {
   automargin: true, gridcolor: "--line", linecolor: "--line-strong", zerolinecolor: "--line-strong", tickcolor: "--line-strong",
   title: { font: { size: 12, color: "--ink-muted" }, standoff: 10 }, tickfont: { size: 11.5, color: "--ink-muted" }, fixedrange: true,
 };
+const isTimes = (traces) => traces.some((trace) => typeof trace.x?.[0] === "string" && /^\d{4}-\d\d-\d\d/.test(trace.x[0]));
 const look = (traces, width) => ({
   autosize: true, margin: { l: 8, r: 12, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
   colorway: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"],
-  font: { family: "Manrope, system-ui, sans-serif", size: 12, color: "--ink" }, bargap: 0.25, hovermode: "closest",
+  font: { family: "Manrope, system-ui, sans-serif", size: 12, color: "--ink" }, bargap: 0.25, hovermode: traces.some((trace) => (trace.mode ?? "").includes("lines")) ? "x unified" : "closest",
   hoverlabel: { bgcolor: "--raised", bordercolor: "--line-strong", font: { color: "--ink", family: "Manrope, system-ui, sans-serif" } },
   showlegend: traces.filter((trace) => trace.showlegend !== false && trace.hoverinfo !== "skip").length > 1,
   legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: "--ink-muted" }, bgcolor: "rgba(0,0,0,0)" },
-  xaxis: { ...axis, showgrid: false, nticks: Math.max(3, Math.floor(width / 85)) }, yaxis: { ...axis, zeroline: false }, separators: ".,", dragmode: false,
+  xaxis: { ...axis, showgrid: false, hoverformat: isTimes(traces) ? "%-d %b, %H:%M" : ",.4~f", nticks: Math.max(3, Math.floor(width / 85)) }, yaxis: { ...axis, zeroline: false, hoverformat: ",.4~f" }, separators: ".,", dragmode: false,
 });
 
 function merged(base, over) {

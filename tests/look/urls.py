@@ -101,6 +101,7 @@ NAMES = (
     *("integrate", "activity", "settings", "people", "tokens"),
 )
 urlpatterns: list[URLPattern] = [
+    path("", gallery, name="rollout_detail"),
     path("", gallery, name="start"),
     path("page/<str:page>", frameless),
     path("ticking", ticking),
