@@ -9,6 +9,7 @@ from django.utils import timezone
 from deployments_app.gateway_report import Report, WatchReport
 from deployments_app.gateway_wire import parse_time
 from deployments_app.models import Gateway, Rollout
+from deployments_app.routing import routes_for_gateway
 from deployments_app.selectors import live_gateways
 from deployments_app.services.timings import summarise
 from portal.core.dispatch import enqueue_on_commit
@@ -63,8 +64,17 @@ def record_gateway_measure(rollout_id: str, agent_id: str, watch: WatchReport) -
 
 
 def gateways_running(rollout: Rollout, now: datetime) -> tuple[int, tuple[str, ...]]:
-    """Count live gateways that run a rollback's routes, and name those that do not yet."""
+    """Count live gateways that run a rollback's routes, and name those that do not yet.
+
+    A gateway runs them if it measured when they came into force, or if it runs the newest routes of all.
+    """
     told = Rollout.objects.values_list("measured", flat=True).get(pk=rollout.pk).get("gateways", {})
-    live = [gateway.agent_id for gateway in live_gateways(now)]
-    running = [each for each in live if told.get(each, {}).get("routes_running_ms") is not None]
-    return len(running), tuple(each for each in live if each not in running)
+    newest = routes_for_gateway(rollout.deployment.environment.backend).version
+    live = list(live_gateways(now))
+    waiting = [
+        gateway.agent_id
+        for gateway in live
+        if told.get(gateway.agent_id, {}).get("routes_running_ms") is None
+        and gateway.running_version != newest
+    ]
+    return len(live) - len(waiting), tuple(waiting)
