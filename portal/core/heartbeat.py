@@ -85,11 +85,11 @@ def _renew(orders: dict) -> bool:
 
 def main() -> None:
     orders = json.loads(sys.stdin.readline())
-    import psycopg
-
     while not select.select([sys.stdin], [], [], orders["lease_s"] / 3)[0]:
         if not _worker_lives(orders["worker"]):
             return
+        import psycopg  # a job that ends before its first beat need not wait for this
+
         try:
             if not _renew(orders):
                 return
