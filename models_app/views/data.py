@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
+from engine.estimators import ALGORITHMS
 from engine.synthetic import make_shop
 from models_app import charts
 from models_app.downloads import file_response
@@ -172,6 +173,9 @@ def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str,
         if version.items_format:
             context["items_sample"] = _sample(version.items_format)
     if report and version.status == "ready":
+        context["titles"] = {name: each.title for name, each in ALGORITHMS.items()} | {
+            "time_split": "A split by time"
+        }
         context["tail"] = charts.tail_figure(report["long_tail"])
         context["values"] = charts.values_figure(report["values"]) if report["values"] else None
         context["period"] = charts.period_figure(report["series"]) if report["series"] else None

@@ -46,6 +46,9 @@ class Client:
         if shop:
             self._headers["X-Aisle-Shop"] = shop
 
+    def close(self) -> None:
+        self._connection.close()
+
     def sign_in(self, username: str, password: str) -> None:
         """Sign in as a person does: fetch the form, send it with its CSRF token."""
         status, page, _ = self._send("GET", "/sign-in")
@@ -58,6 +61,19 @@ class Client:
         if status != 302:
             raise ApiError(status, "the name or the password was not accepted")
 
+    def sign_in_by_link(self, link: str) -> None:
+        """Sign in with a one-time link."""
+        path = urlsplit(link).path
+        status, page, _ = self._send("GET", path)
+        found = re.search(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        if status != 200 or found is None:
+            raise ApiError(status, "the link is not valid")
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Referer": self.base.geturl()}
+        form = urlencode({"csrfmiddlewaretoken": found[1].decode()}).encode()
+        status, page, _ = self._send("POST", path, form, headers)
+        if status != 302:
+            raise ApiError(status, "the link was not accepted")
+
     def get(self, path: str, **query: Any) -> Any:
         return self._call("GET", path + (f"?{urlencode(query)}" if query else ""))
 
@@ -65,6 +81,9 @@ class Client:
         """POST once: the Idempotency-Key makes a retry harmless."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{uuid4()}"'}
         return self._call("POST", path, json.dumps({} if body is None else body).encode(), headers)
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
 
     def put_file(self, path: str, file: Path) -> Any:
         """Stream a file as the raw body."""
