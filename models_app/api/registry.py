@@ -20,6 +20,14 @@ MAX_K = 100
 MAX_SHOPPERS = 1000
 
 
+def _whole(request: Request, name: str, default: int, most: int) -> int:
+    """Read a whole number from 1 to `most` from the query."""
+    given = request.query_params.get(name, str(default))
+    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= most:
+        raise invalid(f"/{name}", f"{name} is a number from 1 to {most}.")
+    return int(given)
+
+
 class ModelsView(ApiView):
     @extend_schema(responses=shapes.RegisteredModelSerializer(many=True), operation_id="models_list")
     def get(self, request: Request) -> Response:
@@ -78,6 +86,19 @@ class ManifestView(OneVersion):
         return Response(json.loads((folder / "manifest.json").read_bytes()))
 
 
+class ShoppersView(OneVersion):
+    @extend_schema(
+        responses=shapes.ShoppersSerializer,
+        parameters=[OpenApiParameter("n", int, description=f"1 to {MAX_SHOPPERS}, 10 if not given.")],
+        operation_id="model_versions_shoppers",
+    )
+    def get(self, request: Request, version_id: str) -> Response:
+        """Some shoppers the version knows, from the least to the most active: to try, or to rehearse with."""
+        version = self.version(version_id)
+        n = _whole(request, "n", 10, MAX_SHOPPERS)
+        return Response({"shoppers": selectors.sample_users(version, n)})
+
+
 class PreviewView(OneVersion):
     @extend_schema(
         responses=shapes.PreviewSerializer,
@@ -87,27 +108,11 @@ class PreviewView(OneVersion):
     def get(self, request: Request, version_id: str) -> Response:
         """What the version would show to one shopper, beside that shopper's history."""
         version = self.version(version_id)
-        user, k = request.query_params.get("user", ""), request.query_params.get("k", "10")
+        user = request.query_params.get("user", "")
         if not user or len(user) > 256:
             raise invalid("/user", "Name a shopper: ?user=…, at most 256 characters.")
-        if not k.isascii() or not k.isdigit() or not 1 <= int(k[:9]) <= MAX_K:
-            raise invalid("/k", f"k is a number from 1 to {MAX_K}.")
-        return Response(shapes.PreviewSerializer(selectors.preview(version, user, int(k))).data)
-
-
-class ShoppersView(OneVersion):
-    """Shoppers the version was trained on, from the least to the most active, to try it with."""
-
-    @extend_schema(
-        parameters=[OpenApiParameter("n", int, default=6)],
-        responses=shapes.ShoppersSerializer,
-        operation_id="model_versions_shoppers",
-    )
-    def get(self, request: Request, version_id: str) -> Response:
-        given = request.query_params.get("n", "6")
-        if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= MAX_SHOPPERS:
-            raise invalid("/n", f"n is a number from 1 to {MAX_SHOPPERS}.")
-        return Response({"shoppers": selectors.sample_users(self.version(version_id), int(given))})
+        k = _whole(request, "k", 10, MAX_K)
+        return Response(shapes.PreviewSerializer(selectors.preview(version, user, k)).data)
 
 
 class ComparisonView(ApiView):

@@ -124,6 +124,10 @@ def test_an_integrator_goes_from_a_file_to_a_registered_version(api, open_versio
     }
     stranger = api.get(f"model-versions/{version['id']}/preview?user=nobody").json()
     assert (stranger["is_known"], len(stranger["items"])) == (False, 10)
+    shoppers = api.get(f"model-versions/{version['id']}/shoppers?n=7").json()["shoppers"]
+    assert len(set(shoppers)) == 7
+    for query in ("shoppers?n=0", "shoppers?n=1001", "preview?user=u1&k=1.5", "preview?k=5", "preview?user="):
+        assert api.get(f"model-versions/{version['id']}/{query}").status_code == 400
     assert api.get("models").json()["results"][0]["newest_number"] == 2
 
 
