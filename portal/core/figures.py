@@ -1,12 +1,11 @@
-"""Numbers, sizes and times as people read them: thin spaces, true minus, unit beside the figure."""
+"""Numbers, sizes and times as people read them: true minus, unit beside the figure."""
 
 import math
 from datetime import UTC, datetime
 
-THIN = "\u202f"  # narrow no-break space: between a number and its unit
-SPACE = "\u00a0"  # no-break space
+SPACE = "\u00a0"  # no-break: between a number and its unit (the typeface has no narrow one)
 MINUS = "\u2212"
-NOTHING = "–"
+NOSPACEG = "–"
 
 _MAGNITUDES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -27,7 +26,7 @@ def decimal(value: object, digits: int = 3, *, signed: bool = False) -> str:
     """Write with a fixed number of digits, grouped by commas: −1,204.50."""
     read = number(value)
     if read is None:
-        return NOTHING
+        return NOSPACEG
     text = f"{abs(read):,.{digits}f}"
     is_zero = not text.strip("0.,")
     if read < 0 and not is_zero:
@@ -44,17 +43,17 @@ def compact(value: object) -> str:
     """Write a count in three digits: 1.2 M, 38 k, 941."""
     read = number(value)
     if read is None:
-        return NOTHING
+        return NOSPACEG
     for size, unit in _MAGNITUDES:
         if abs(read) >= size * 0.9995:
-            return f"{_three_digits(read / size)}{THIN}{unit}"
+            return f"{_three_digits(read / size)}{SPACE}{unit}"
     return decimal(read, 0 if read == int(read) else 1)
 
 
 def percent(ratio: object, digits: int = 1, *, signed: bool = False) -> str:
     """Write a ratio (0 to 1) as percent: 3.4 %."""
     read = number(ratio)
-    return NOTHING if read is None else f"{decimal(read * 100, digits, signed=signed)}{THIN}%"
+    return NOSPACEG if read is None else f"{decimal(read * 100, digits, signed=signed)}{SPACE}%"
 
 
 def with_interval(value: object, half: object, digits: int = 3) -> str:
@@ -68,27 +67,27 @@ def size(value: object) -> str:
     """Write a number of bytes in decimal units: 4.1 MB."""
     read = number(value)
     if read is None:
-        return NOTHING
+        return NOSPACEG
     for unit_size, unit in _BYTES:
         if abs(read) >= unit_size * 0.9995:
-            return f"{_three_digits(read / unit_size)}{THIN}{unit}"
-    return f"{read:.0f}{THIN}B"
+            return f"{_three_digits(read / unit_size)}{SPACE}{unit}"
+    return f"{read:.0f}{SPACE}B"
 
 
 def duration(seconds: object) -> str:
     """Write a span of seconds with at most two units: 850 ms, 42 s, 1 min 50 s, 3 h 20 min."""
     read = number(seconds)
     if read is None:
-        return NOTHING
+        return NOSPACEG
     if read < 0:
         return MINUS + duration(-read)
     if read < 0.9995:
-        return f"{_three_digits(read * 1000) if read < 0.01 else f'{read * 1000:.0f}'}{THIN}ms"
+        return f"{_three_digits(read * 1000) if read < 0.01 else f'{read * 1000:.0f}'}{SPACE}ms"
     if read < 9.95:
-        return f"{_three_digits(read, most=1)}{THIN}s"
+        return f"{_three_digits(read, most=1)}{SPACE}s"
     left = round(read)
     if left < 60:
-        return f"{left}{THIN}s"
+        return f"{left}{SPACE}s"
     if left < 3600:
         return _two(left // 60, "min", left % 60, "s")
     minutes = round(read / 60)
@@ -136,5 +135,5 @@ def _three_digits(value: float, most: int = 2) -> str:
 
 
 def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    first = f"{large}{THIN}{large_unit}"
-    return f"{first} {small}{THIN}{small_unit}" if small else first
+    first = f"{large}{SPACE}{large_unit}"
+    return f"{first} {small}{SPACE}{small_unit}" if small else first

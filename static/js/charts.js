@@ -57,10 +57,15 @@ const axis = {
   title: { font: { size: 12, color: "--ink-muted" }, standoff: 10 }, tickfont: { size: 11.5, color: "--ink-muted" }, fixedrange: true,
 };
 const isTimes = (traces) => traces.some((trace) => typeof trace.x?.[0] === "string" && /^\d{4}-\d\d-\d\d/.test(trace.x[0]));
+// A few bars stay bars instead of becoming walls.
+const gapOf = (traces) => {
+  const most = Math.max(0, ...traces.map((trace) => (trace.orientation === "h" ? 0 : trace.x?.length ?? 0)));
+  return most === 0 || most > 8 ? 0.25 : most > 3 ? 0.4 : 0.7;
+};
 const look = (traces, width) => ({
   autosize: true, margin: { l: 8, r: 12, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
   colorway: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"],
-  font: { family: "Manrope, system-ui, sans-serif", size: 12, color: "--ink" }, bargap: 0.25, hovermode: traces.some((trace) => (trace.mode ?? "").includes("lines")) ? "x unified" : "closest",
+  font: { family: "Manrope, system-ui, sans-serif", size: 12, color: "--ink" }, bargap: gapOf(traces), hovermode: traces.some((trace) => (trace.mode ?? "").includes("lines")) ? "x unified" : "closest",
   hoverlabel: { bgcolor: "--raised", bordercolor: "--line-strong", font: { color: "--ink", family: "Manrope, system-ui, sans-serif" } },
   showlegend: traces.filter((trace) => trace.showlegend !== false && trace.hoverinfo !== "skip").length > 1,
   legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: "--ink-muted" }, bgcolor: "rgba(0,0,0,0)" },

@@ -6,13 +6,13 @@ const units = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]];
 
 function bytes(count) {
   const [size, unit] = units.find(([limit]) => count >= limit) ?? [1, "B"];
-  return `${(count / size).toFixed(size === 1 || count / size >= 100 ? 0 : 1)}\u202f${unit}`;
+  return `${(count / size).toFixed(size === 1 || count / size >= 100 ? 0 : 1)}\u00a0${unit}`;
 }
 
 function span(seconds) {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))}\u202fs`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)}\u202fmin ${Math.round(seconds % 60)}\u202fs`;
-  return `${Math.floor(seconds / 3600)}\u202fh ${Math.round((seconds % 3600) / 60)}\u202fmin`;
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))}\u00a0s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}\u00a0min ${Math.round(seconds % 60)}\u00a0s`;
+  return `${Math.floor(seconds / 3600)}\u00a0h ${Math.round((seconds % 3600) / 60)}\u00a0min`;
 }
 
 // --- the drop zone
@@ -83,7 +83,7 @@ function send(form, file, body) {
     const pace = now > from ? (event.loaded - before) / ((now - from) / 1000) : 0;
     const share = event.total ? (100 * event.loaded) / event.total : 0;
     bar.value = share;
-    part("percent").textContent = `${Math.floor(share)}\u202f%`;
+    part("percent").textContent = `${Math.floor(share)}\u00a0%`;
     part("bytes").textContent = `${bytes(event.loaded)} of ${bytes(event.total)}`;
     part("rate").textContent = pace ? `${bytes(pace)}/s` : "";
     part("eta").textContent = pace && event.loaded < event.total ? `${span((event.total - event.loaded) / pace)} left` : "";
