@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -11,7 +12,7 @@ from rest_framework.response import Response
 
 from deployments_app import selectors
 from deployments_app.gateway_api import gateway_urlpatterns
-from deployments_app.models import Rollout
+from deployments_app.models import Promotion, Rollout
 from deployments_app.serializers import (
     ActionSerializer,
     CommentSerializer,
@@ -34,6 +35,7 @@ from deployments_app.serializers import (
 from deployments_app.services import environments, keys, promotions, reviews, rollbacks, rollouts, starts
 from models_app.selectors import model_version
 from portal.core.api import ApiView, accepted
+from portal.core.errors import InvalidInput
 from portal.core.permissions import authorize
 
 __all__ = ["gateway_urlpatterns", "urlpatterns"]
@@ -162,9 +164,7 @@ class PromotionsView(ApiView):
     @extend_schema(responses=PromotionSerializer(many=True), operation_id="promotions_list")
     def get(self, request: Request) -> Response:
         authorize(self.actor, "promotions.read", self.shop)
-        rows = selectors.promotions(self.shop)
-        if "status" in request.query_params:
-            rows = rows.filter(status=request.query_params["status"])
+        rows = _narrow(selectors.promotions(self.shop), request, status=Promotion.STATUSES)
         if "deployment" in request.query_params:
             rows = rows.filter(deployment=selectors.deployment(self.shop, request.query_params["deployment"]))
         return self.page(rows, PromotionSerializer)
@@ -277,10 +277,9 @@ class RolloutsView(ApiView):
     @extend_schema(responses=RolloutSerializer(many=True), operation_id="rollouts_list")
     def get(self, request: Request) -> Response:
         authorize(self.actor, "rollouts.read", self.shop)
-        rows = selectors.rollouts(self.shop)
-        for name in ("status", "kind"):
-            if name in request.query_params:
-                rows = rows.filter(**{name: request.query_params[name]})
+        rows = _narrow(
+            selectors.rollouts(self.shop), request, status=Rollout.STATUSES, kind=("promote", "rollback")
+        )
         if "deployment" in request.query_params:
             rows = rows.filter(deployment=selectors.deployment(self.shop, request.query_params["deployment"]))
         return self.page(rows, RolloutSerializer)
@@ -362,6 +361,17 @@ class RolloutNoteView(ApiView):
             self.read(CommentSerializer)["comment"],
         )
         return Response(RolloutDetailSerializer(selectors.rollout(self.shop, rollout_id)).data)
+
+
+def _narrow(rows: QuerySet[Any], request: Request, **choices: tuple[str, ...]) -> QuerySet[Any]:
+    """Filter rows by what the query names; raises InvalidInput for what no row can be."""
+    for name, known in choices.items():
+        wanted = request.query_params.get(name)
+        if wanted is not None and wanted not in known:
+            raise InvalidInput(f"Unknown {name} {wanted[:40]!r}. Known are: {', '.join(known)}.")
+        if wanted is not None:
+            rows = rows.filter(**{name: wanted})
+    return rows
 
 
 def _promotion(view: ApiView, pk: str) -> dict[str, Any]:

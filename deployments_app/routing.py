@@ -24,10 +24,10 @@ def routes_for_gateway(backend: str = "local") -> Routes:
         .order_by("pk")
     )
     servers: dict[str, dict[str, Workload]] = defaultdict(dict)
-    for row in Workload.objects.filter(
-        is_wanted=True, release__deployment__environment__backend=backend
-    ).select_related("release"):
-        servers[row.release.deployment_id][row.release_id] = row
+    for server in Workload.objects.filter(release__deployment__environment__backend=backend).select_related(
+        "release"
+    ):
+        servers[server.release.deployment_id][server.release_id] = server
     keys: dict[str, list[ServingKey]] = defaultdict(list)
     for key in ServingKey.objects.filter(
         revoked_at=None, expires_at__gt=now, deployment__environment__backend=backend
@@ -45,7 +45,8 @@ def _route(
 ) -> DeploymentRoute:
     weights = _weights(row)
     arms = {release.pk: release for release in (row.stable, row.canary) if release is not None}
-    arms |= {pk: server.release for pk, server in servers.items() if server.endpoints}
+    warm = {pk: server.release for pk, server in servers.items() if server.is_wanted and server.endpoints}
+    arms |= warm
     return DeploymentRoute(
         id=row.pk,
         shop=row.shop.slug,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from deployments_app.models import (
@@ -27,6 +27,8 @@ from portal.core.permissions import refusal
 
 GATEWAY_LIVE_S = 10.0  # an agent that has not reported for so long counts as away
 
+NAME_MAX = 40
+
 _VERSION = "model_version__registered_model"
 
 
@@ -36,7 +38,7 @@ def environments(shop: Shop) -> QuerySet[Environment]:
 
 def environment(shop: Shop, name: str) -> Environment:
     """Find one by id or short name; raises NotFound."""
-    return _one(environments(shop).filter(Q(pk=name) | Q(slug=name)), "environment")
+    return _one(environments(shop), Q(pk=name) | Q(slug=name), name, "environment")
 
 
 def deployments(shop: Shop) -> QuerySet[Deployment]:
@@ -54,7 +56,7 @@ def deployments(shop: Shop) -> QuerySet[Deployment]:
 
 def deployment(shop: Shop, name: str) -> Deployment:
     """Find one by id or short name; raises NotFound."""
-    return _one(deployments(shop).filter(Q(pk=name) | Q(slug=name)), "placement")
+    return _one(deployments(shop), Q(pk=name) | Q(slug=name), name, "placement")
 
 
 def releases(shop: Shop) -> QuerySet[Release]:
@@ -67,7 +69,7 @@ def releases(shop: Shop) -> QuerySet[Release]:
 
 
 def release(shop: Shop, pk: str) -> Release:
-    return _one(releases(shop).filter(pk=pk), "release")
+    return _one(releases(shop), Q(pk=pk), pk, "release")
 
 
 def promotions(shop: Shop, *, with_evidence: bool = False) -> QuerySet[Promotion]:
@@ -82,9 +84,26 @@ def promotions(shop: Shop, *, with_evidence: bool = False) -> QuerySet[Promotion
     return rows if with_evidence else rows.defer("evidence")
 
 
+def request_list(actor: Actor, shop: Shop, which: str) -> QuerySet[Promotion]:
+    """Requests for a list, each with its `gates` and `verdicts` of the evidence.
+
+    which: needs (those this person could decide now), open, decided.
+    """
+    rows = promotions(shop).annotate(gates=F("evidence__gates"), verdicts=F("evidence__verdicts"))
+    if which == "decided":
+        return rows.exclude(status="open")
+    rows = rows.filter(status="open").order_by("expires_at")
+    if which == "open":
+        return rows
+    if refusal(actor, "promotions.review", shop) is not None or actor.user is None:
+        return rows.none()
+    spoken = Review.objects.filter(promotion=OuterRef("pk"), reviewer=actor.user).exclude(verdict="comment")
+    return rows.filter(~Exists(spoken), expires_at__gt=timezone.now()).exclude(requested_by=actor.user)
+
+
 def promotion(shop: Shop, pk: str) -> Promotion:
     """Find one, with its evidence; raises NotFound."""
-    return _one(promotions(shop, with_evidence=True).filter(pk=pk), "promotion request")
+    return _one(promotions(shop, with_evidence=True), Q(pk=pk), pk, "promotion request")
 
 
 def rollouts(shop: Shop) -> QuerySet[Rollout]:
@@ -99,12 +118,13 @@ def rollouts(shop: Shop) -> QuerySet[Rollout]:
             "promotion",
             "created_by",
         )
+        .defer("promotion__evidence")
         .order_by("-created_at")
     )
 
 
 def rollout(shop: Shop, pk: str) -> Rollout:
-    return _one(rollouts(shop).filter(pk=pk), "rollout")
+    return _one(rollouts(shop), Q(pk=pk), pk, "rollout")
 
 
 def active_rollout(deployment: Deployment) -> Rollout | None:
@@ -332,6 +352,22 @@ def _last_good_target(deployment: Deployment) -> RollbackTarget:
     )
 
 
+def last_rollback(deployment: Deployment) -> Rollout | None:
+    """The newest rollback of a placement whose time was measured."""
+    rows = Rollout.objects.filter(deployment=deployment, kind="rollback").exclude(measured={})
+    return rows.order_by("-created_at").first()
+
+
+def known_shoppers(deployment: Deployment) -> int | None:
+    """How many shoppers the live release knows: those of the data it was trained on."""
+    release = deployment.stable or deployment.canary
+    if release is None:
+        return None
+    rows = Release.objects.filter(pk=release.pk)
+    found: int | None = rows.values_list("model_version__run__dataset_version__user_count", flat=True).get()
+    return found
+
+
 def is_warm(release: Release) -> bool:
     """Tell whether a release's servers are loaded and ready."""
     servers = Workload.objects.filter(release_id=release.pk).first()
@@ -344,8 +380,9 @@ def rollout_counts(shop: Shop) -> dict[str, int]:
     return {row["status"]: row["count"] for row in rows}
 
 
-def _one(rows: QuerySet[Any], what: str) -> Any:
-    found = rows.first()
+def _one(rows: QuerySet[Any], which: Q, name: str, what: str) -> Any:
+    # What PostgreSQL cannot even compare is no name of anything.
+    found = rows.filter(which).first() if len(name) <= NAME_MAX and "\0" not in name else None
     if found is None:
         raise NotFound(f"There is no such {what} here.")
     return found

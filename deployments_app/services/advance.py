@@ -24,6 +24,7 @@ from portal.core.jobs import Claim, claim, release
 from portal.core.transitions import transition
 
 EVERY_S = 1.0
+LEASE_S = 6.0  # of one turn; a dead worker's rollout is taken over after that
 SOON_S = 0.25  # while waiting for servers or for the gateways' word
 
 AISLE = system("rollout")
@@ -31,7 +32,7 @@ AISLE = system("rollout")
 
 def advance_rollout(rollout_id: str) -> None:
     """Take one step with a rollout; does nothing when it has ended or another worker is at it."""
-    claimed = claim(Rollout, rollout_id, statuses=ACTIVE)
+    claimed = claim(Rollout, rollout_id, statuses=ACTIVE, lease_s=LEASE_S)
     if claimed is None:
         return
     try:

@@ -42,6 +42,17 @@ def collect_evidence(deployment: Deployment, version: ModelVersion) -> dict[str,
     }
 
 
+def preview_gates(deployment: Deployment, version: ModelVersion) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Judge a version before anybody asks, as (verdicts, gates); its files are not read, so that gate is left out."""
+    live = deployment.stable.model_version if deployment.stable is not None else None
+    verdicts = {
+        "popularity": version.run.verdicts.get("popularity"),
+        "live": versus_live(version, live) if live is not None else None,
+    }
+    gates = [gate.to_json() for gate in judge(_facts(version, live, verdicts, None))]
+    return verdicts, [gate for gate in gates if gate["name"] != "artifact"]
+
+
 def verify_artifact(version: ModelVersion) -> str | None:
     """Read every file of an artifact and compare digests; return what is wrong, or None."""
     try:

@@ -13,22 +13,19 @@ EXPIRED = "nobody decided before it expired"
 
 
 def close_outdated_requests(deployment_id: str) -> int:
-    """Set open requests aside that can no longer be approved; returns how many.
+    """Set open requests aside that can no longer be approved; returns how many stay open.
 
     While a rollout is under way nothing is set aside: what it changes may change back.
     """
-    if not Promotion.objects.filter(deployment_id=deployment_id, status="open").exists():
+    open_here = Promotion.objects.filter(deployment_id=deployment_id, status="open")
+    if not open_here.exists():
         return 0
     with transaction.atomic():
         deployment = Deployment.objects.select_for_update().get(pk=deployment_id)
-        if Rollout.objects.filter(deployment=deployment, status__in=ACTIVE).exists():
-            return 0
-        return sum(
-            set_aside_if_outdated(deployment, promotion)
-            for promotion in Promotion.objects.select_for_update()
-            .filter(deployment=deployment, status="open")
-            .order_by("pk")
-        )
+        if not Rollout.objects.filter(deployment=deployment, status__in=ACTIVE).exists():
+            for promotion in open_here.select_for_update().order_by("pk"):
+                set_aside_if_outdated(deployment, promotion)
+        return open_here.count()
 
 
 def set_aside_if_outdated(deployment: Deployment, promotion: Promotion) -> bool:

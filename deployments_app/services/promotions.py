@@ -14,6 +14,7 @@ from deployments_app.plan_rules import DEFAULT_PLAN, validate_plan
 from deployments_app.services.evidence import collect_evidence
 from deployments_app.services.expiry import set_aside_if_outdated
 from deployments_app.services.locks import lock_deployment, lock_promotion
+from deployments_app.services.workloads import wake_deployment
 from models_app.models import ModelVersion
 from portal.core.actors import Actor
 from portal.core.errors import Conflict, InvalidInput, InvalidTransition, NotFound, NotPermitted
@@ -89,6 +90,7 @@ def request_promotion(
             artifact_digest=promotion.artifact_digest,
             evidence_sha256=promotion.evidence_sha256,
         )
+        wake_deployment(locked)  # its loop sets the request aside once it expires
     return promotion
 
 

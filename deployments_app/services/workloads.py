@@ -4,7 +4,6 @@ One code for rollouts and for the time outside them, on every backend.
 """
 
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -26,6 +25,7 @@ LOOK_EVERY_S = 2.0
 LOOK_SOON_S = 0.3  # while something wanted is not ready
 SOON_FOR_S = 30.0
 IDLE_EVERY_S = 60.0  # nothing runs, but somebody's request may expire
+LEASE_S = 6.0  # of one look; a dead worker's placement is taken over after that
 OUT_OF_ROUTES_AFTER_S = 5.0  # requests under way end first
 REMOVED_AFTER_S = 10.0
 
@@ -61,8 +61,15 @@ def wake_deployment(deployment: Deployment) -> None:
 
 
 def look_after(released: Release) -> Workload:
-    """Make a release's servers exist and note what the backend sees of them. Call it outside transactions."""
+    """Make a release's servers exist and note what the backend sees of them. Call it outside transactions.
+
+    The row comes first: servers of which no row tells would never be removed.
+    """
     spec = release_spec(released)
+    Workload.objects.get_or_create(release=released, defaults={"replicas": spec.replicas})
+    Workload.objects.filter(release=released).exclude(is_wanted=True, unwanted_since=None).update(
+        is_wanted=True, unwanted_since=None
+    )
     backend = backend_for(released.deployment.environment)
     try:
         backend.apply(spec)
@@ -76,9 +83,8 @@ def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> 
     """Write what the backend saw into the workload's row."""
     now = timezone.now()
     with transaction.atomic():
-        Workload.objects.get_or_create(release=released, defaults={"replicas": replicas})
         # Locked: two workers may look at once, and each keeps what it does not know better.
-        row = Workload.objects.select_for_update().get(release=released)
+        row, _ = Workload.objects.select_for_update().get_or_create(release=released)
         is_ready = status.ready >= replicas
         row.replicas = replicas
         row.ready = status.ready
@@ -97,7 +103,7 @@ def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> 
 
 def reconcile_deployment(deployment_id: str) -> None:
     """Bring one deployment's servers in line with its row; does nothing while another worker is at it."""
-    claimed = claim(Deployment, deployment_id, statuses=())
+    claimed = claim(Deployment, deployment_id, statuses=(), lease_s=LEASE_S)
     if claimed is None:
         return
     try:
@@ -108,7 +114,7 @@ def reconcile_deployment(deployment_id: str) -> None:
     release(claimed, due_in_s=due_in_s)
 
 
-def _reconcile(deployment_id: str) -> float:
+def _reconcile(deployment_id: str) -> float | None:
     wanted = [
         *Release.objects.filter(pk__in=_settle_wishes(deployment_id)).select_related(
             "deployment__environment", "deployment__shop", "model_version__registered_model"
@@ -116,14 +122,16 @@ def _reconcile(deployment_id: str) -> float:
     ]
     seen = [look_after(each) for each in wanted]
     left = _remove_unwanted(deployment_id)
-    close_outdated_requests(deployment_id)
+    open_requests = close_outdated_requests(deployment_id)
     now = timezone.now()
     if any(
         row.not_ready_since is not None and now - row.not_ready_since < timedelta(seconds=SOON_FOR_S)
         for row in seen
     ):
         return LOOK_SOON_S
-    return LOOK_EVERY_S if wanted or left else IDLE_EVERY_S
+    if wanted or left:
+        return LOOK_EVERY_S
+    return IDLE_EVERY_S if open_requests else None
 
 
 def wanted_releases(deployment: Deployment) -> set[str]:
@@ -181,16 +189,3 @@ def _remove(row: Workload) -> None:
         )
     else:
         Workload.objects.filter(gone).delete()
-
-
-def servers_now(released: Release) -> dict[str, Any]:
-    """Describe a release's servers, if it has any, in the API's words."""
-    row = Workload.objects.filter(release=released).first()
-    if row is None:
-        return {"replicas": 0, "ready": 0, "reason": "not loaded", "restarts": 0}
-    return {
-        "replicas": row.replicas,
-        "ready": row.ready,
-        "reason": row.reason,
-        "restarts": row.restarts,
-    }
