@@ -79,11 +79,13 @@ class OwnStack:
 
     def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
+        began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "manage.py", "up", *arguments],
             cwd=CODE_DIR, env=environment | {"AISLE_HOME": str(self.home.path)},
             capture_output=True, text=True,
         )  # fmt: skip
+        print(f"up {' '.join(arguments)}: {time.monotonic() - began:.1f} s")
         self.home.load()
         return done
 
