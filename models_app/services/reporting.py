@@ -57,7 +57,13 @@ class RunReport:
         self._claim.progress(stage, done, total, unit, eta_s=eta_s, **self._columns())
 
     def _columns(self) -> dict[str, Any]:
-        return {"log": self._log, "curve": self._curve, "peak_memory_bytes": peak_memory_bytes()}
+        """List what has changed since the last write: a long log is not written again with every beat."""
+        columns: dict[str, Any] = {"peak_memory_bytes": peak_memory_bytes()}
+        if self._log != self._run.log:
+            columns["log"] = self._log
+        if self._curve != self._run.curve:
+            columns["curve"] = list(self._curve)
+        return columns
 
 
 def peak_memory_bytes() -> int | None:

@@ -15,3 +15,17 @@ def analyst(shop):
     from portal.core.testing import make_actor
 
     return make_actor(shop, "analyst", "Ana")
+
+
+@pytest.fixture
+def api(shop, analyst):
+    from models_app.tests.api_client import Api
+
+    return Api(analyst, shop)
+
+
+@pytest.fixture
+def open_version(api):
+    """The id of a version that waits for its file."""
+    dataset = api.post("datasets", {"name": "ratings"}).json()
+    return api.post(f"datasets/{dataset['id']}/versions").json()["id"]

@@ -14,6 +14,7 @@ from models_app.services.training import cancel_run
 from models_app.tests.factories import make_version, ratings_csv, start_runs, train
 from portal.core import dispatch
 from portal.core.errors import InvalidTransition
+from portal.core.jobs import claim
 from portal.core.models import Event
 from portal.core.storage import scratch_root
 from portal.core.testing import at_once
@@ -176,6 +177,38 @@ def test_a_zombie_of_a_check_writes_nothing(shop, analyst, monkeypatch):
     version.refresh_from_db()
     assert (version.status, version.attempt) == ("ready", 2)
     assert verbs(version).count("datasetversion.ready") == 1
+
+
+def test_a_zombie_that_wakes_up_while_its_successor_works_writes_nothing(analyst, version, monkeypatch):
+    _, candidate = start_runs(analyst, version)
+
+    def freeze_and_let_another_worker_take_it():
+        expire(candidate)
+        assert claim(TrainingRun, candidate.pk, statuses=TrainingRun.CLAIMABLE) is not None
+
+    before(monkeypatch, fitting, "finish_run", freeze_and_let_another_worker_take_it)
+    train(candidate)
+    assert (candidate.status, candidate.attempt, candidate.metrics) == ("running", 2, {})
+    assert candidate.lease_until is not None  # the successor's, untouched
+    assert not ModelVersion.objects.exists()
+    expire(candidate)
+    train(candidate)
+    assert (candidate.status, ModelVersion.objects.count()) == ("succeeded", 1)
+
+
+def test_a_zombie_of_a_check_does_not_end_its_successors_work(shop, analyst, monkeypatch):
+    version = make_version(analyst, shop)
+    start_check(analyst, version)
+
+    def freeze_and_let_another_worker_take_it():
+        expire(version)
+        assert claim(DatasetVersion, version.pk, statuses=("checking",)) is not None
+
+    before(monkeypatch, checking, "transition", freeze_and_let_another_worker_take_it)
+    check_version(version.pk)
+    version.refresh_from_db()
+    assert (version.status, version.attempt, version.interactions_digest) == ("checking", 2, "")
+    assert version.lease_until is not None
 
 
 def test_a_task_may_come_twice(analyst, version):
