@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 SPACE = "\u00a0"  # no-break: between a number and its unit (the typeface has no narrow one)
 MINUS = "\u2212"
-NOSPACEG = "–"
+NOTHING = "–"
 
 _MAGNITUDES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -26,7 +26,7 @@ def decimal(value: object, digits: int = 3, *, signed: bool = False) -> str:
     """Write with a fixed number of digits, grouped by commas: −1,204.50."""
     read = number(value)
     if read is None:
-        return NOSPACEG
+        return NOTHING
     text = f"{abs(read):,.{digits}f}"
     is_zero = not text.strip("0.,")
     if read < 0 and not is_zero:
@@ -43,7 +43,7 @@ def compact(value: object) -> str:
     """Write a count in three digits: 1.2 M, 38 k, 941."""
     read = number(value)
     if read is None:
-        return NOSPACEG
+        return NOTHING
     for size, unit in _MAGNITUDES:
         if abs(read) >= size * 0.9995:
             return f"{_three_digits(read / size)}{SPACE}{unit}"
@@ -53,7 +53,7 @@ def compact(value: object) -> str:
 def percent(ratio: object, digits: int = 1, *, signed: bool = False) -> str:
     """Write a ratio (0 to 1) as percent: 3.4 %."""
     read = number(ratio)
-    return NOSPACEG if read is None else f"{decimal(read * 100, digits, signed=signed)}{SPACE}%"
+    return NOTHING if read is None else f"{decimal(read * 100, digits, signed=signed)}{SPACE}%"
 
 
 def with_interval(value: object, half: object, digits: int = 3) -> str:
@@ -67,7 +67,7 @@ def size(value: object) -> str:
     """Write a number of bytes in decimal units: 4.1 MB."""
     read = number(value)
     if read is None:
-        return NOSPACEG
+        return NOTHING
     for unit_size, unit in _BYTES:
         if abs(read) >= unit_size * 0.9995:
             return f"{_three_digits(read / unit_size)}{SPACE}{unit}"
@@ -78,7 +78,7 @@ def duration(seconds: object) -> str:
     """Write a span of seconds with at most two units: 850 ms, 42 s, 1 min 50 s, 3 h 20 min."""
     read = number(seconds)
     if read is None:
-        return NOSPACEG
+        return NOTHING
     if read < 0:
         return MINUS + duration(-read)
     if read < 0.9995:
