@@ -6,10 +6,10 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         import portal.celery  # noqa: F401  (sets the current Celery application)
-        from models_app.views import training
+        from models_app import live
         from portal import context_processors, frame
 
         # What an earlier stage or the frame shows of a later stage is handed over here.
-        training.find_live_version = frame.live_version
+        live.find_live_version = frame.live_version
         context_processors.count_waiting_approvals = frame.waiting_approvals
         context_processors.list_running_jobs = frame.jobs

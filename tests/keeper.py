@@ -21,7 +21,7 @@ from portal.stack.lifecycle import bring_down, bring_up
 from portal.stack.ports import LOOPBACK, wait_for
 
 PASSWORD = "known-to-this-test-run-only"
-START_S = 90.0
+START_S = 120.0
 
 
 def keep_servers(folder: Path, postgres_port: int, redis_port: int) -> None:

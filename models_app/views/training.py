@@ -13,14 +13,14 @@ from engine.estimators import ALGORITHMS
 from engine.parameters import config_fields
 from models_app import charts
 from models_app.forms import TrainingForm
-from models_app.models import ModelVersion, RunRole, TrainingRun
+from models_app.live import live_version
+from models_app.models import RunRole, TrainingRun
 from models_app.selectors import rows
 from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs
 from models_app.selectors.plans import plan_training
 from models_app.selectors.previews import preview, sample_users
 from models_app.services import training as service
 from portal.core.errors import InvalidInput, PortalError
-from portal.core.models import Shop
 from portal.core.permissions import authorize, is_permitted
 
 MAIN_METRIC = "ndcg@10"
@@ -61,14 +61,6 @@ def run_new(request: HttpRequest) -> HttpResponse:
             return redirect(f"{reverse('compare', args=[request.shop.slug])}?group={runs[0].group}")
     context = {"plan": plan, "form": form, "versions": versions[:50], "live": live_version(request.shop)}
     return render(request, "models_app/run_new.html", context, status=422 if form.errors else 200)
-
-
-def live_version(shop: Shop) -> ModelVersion | None:
-    """The version that serves now, handed over by the shell (the earlier stage knows no deployments)."""
-    return find_live_version(shop) if find_live_version is not None else None
-
-
-find_live_version: Any = None  # set by the shell: (shop) -> ModelVersion or None
 
 
 def run_detail(request: HttpRequest, run_id: str) -> HttpResponse:

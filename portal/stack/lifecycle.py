@@ -26,7 +26,7 @@ from portal.stack.readiness import StackFailed, tail, wait_for_server, wait_unti
 from portal.stack.supervisor import Supervisor
 
 Say = Callable[[str], None]
-STARTUP_DEADLINE_S = 90.0
+STARTUP_DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True)
