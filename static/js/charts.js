@@ -62,6 +62,20 @@ const gapOf = (traces) => {
   const most = Math.max(0, ...traces.map((trace) => (trace.orientation === "h" ? 0 : trace.x?.length ?? 0)));
   return most === 0 || most > 8 ? 0.25 : most > 3 ? 0.4 : 0.7;
 };
+
+// Names below a bar break into lines instead of leaning over.
+function named(traces, width) {
+  const names = [...new Set(traces.filter((trace) => trace.type === "bar" && trace.orientation !== "h").flatMap((trace) => trace.x ?? []))];
+  if (!names.length || names.length > 12 || names.some((name) => typeof name !== "string" || /^\d/.test(name))) return {};
+  const most = Math.max(6, Math.floor((width - 60) / names.length / 7));
+  const broken = names.map((name) => name.split(" ").reduce((lines, word) => {
+    const last = lines.at(-1);
+    if (last !== undefined && `${last} ${word}`.length <= most) return [...lines.slice(0, -1), `${last} ${word}`];
+    return [...lines, word];
+  }, []).map((line) => line.slice(0, most + 4)).join("<br>"));
+  return { tickvals: names, ticktext: broken, tickangle: 0 };
+}
+
 const look = (traces, width) => ({
   autosize: true, margin: { l: 8, r: 12, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
   colorway: ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"],
@@ -69,7 +83,7 @@ const look = (traces, width) => ({
   hoverlabel: { bgcolor: "--raised", bordercolor: "--line-strong", font: { color: "--ink", family: "Manrope, system-ui, sans-serif" } },
   showlegend: traces.filter((trace) => trace.showlegend !== false && trace.hoverinfo !== "skip").length > 1,
   legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: "--ink-muted" }, bgcolor: "rgba(0,0,0,0)" },
-  xaxis: { ...axis, showgrid: false, hoverformat: isTimes(traces) ? "%-d %b, %H:%M" : ",.4~f", nticks: Math.max(3, Math.floor(width / 85)) }, yaxis: { ...axis, zeroline: false, hoverformat: ",.4~f" }, separators: ".,", dragmode: false,
+  xaxis: { ...axis, showgrid: false, hoverformat: isTimes(traces) ? "%-d %b, %H:%M" : ",.4~f", nticks: Math.max(3, Math.floor(width / 85)), ...named(traces, width) }, yaxis: { ...axis, zeroline: false, hoverformat: ",.4~f" }, separators: ".,", dragmode: false,
 });
 
 function merged(base, over) {
