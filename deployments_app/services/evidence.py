@@ -42,8 +42,10 @@ def collect_evidence(deployment: Deployment, version: ModelVersion) -> dict[str,
     }
 
 
-def preview_gates(deployment: Deployment, version: ModelVersion) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Judge a version before anybody asks, as (verdicts, gates); its files are not read, so that gate is left out."""
+def preview_gates(
+    deployment: Deployment, version: ModelVersion
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Judge a version before anybody asks: (verdicts, gates), without the gate that reads its files."""
     live = deployment.stable.model_version if deployment.stable is not None else None
     verdicts = {
         "popularity": version.run.verdicts.get("popularity"),

@@ -21,9 +21,9 @@ def close_outdated_requests(deployment_id: str) -> int:
     if not open_here.exists():
         return 0
     with transaction.atomic():
-        deployment = Deployment.objects.select_for_update().get(pk=deployment_id)
+        deployment = Deployment.objects.select_for_update(no_key=True).get(pk=deployment_id)
         if not Rollout.objects.filter(deployment=deployment, status__in=ACTIVE).exists():
-            for promotion in open_here.select_for_update().order_by("pk"):
+            for promotion in open_here.select_for_update(no_key=True).order_by("pk"):
                 set_aside_if_outdated(deployment, promotion)
         return open_here.count()
 

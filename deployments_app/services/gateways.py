@@ -38,7 +38,7 @@ def record_gateway_measure(rollout_id: str, agent_id: str, watch: WatchReport) -
     """Store what one gateway measured of a rollback; the last word of each gateway counts."""
     with transaction.atomic():
         rollout = (
-            Rollout.objects.select_for_update()
+            Rollout.objects.select_for_update(no_key=True)
             .filter(pk=rollout_id, kind="rollback", received_at__gt=timezone.now() - MEASURED_FOR)
             .first()
         )
@@ -56,10 +56,13 @@ def record_gateway_measure(rollout_id: str, agent_id: str, watch: WatchReport) -
         measured = summarise(gateways)
         if measured == rollout.measured:
             return
-        rollout.measured = measured
-        rollout.save(update_fields=["measured"])
-        if rollout.status == "progressing":
-            Rollout.objects.filter(pk=rollout.pk).update(**wake_fields())
+        # One UPDATE: after a second one in the same transaction PostgreSQL would check the row's references
+        # at commit, and so want the deployment after the rollout: the wrong way round.
+        is_awaited = rollout.status == "progressing"
+        Rollout.objects.filter(pk=rollout.pk).update(
+            measured=measured, **(wake_fields() if is_awaited else {})
+        )
+        if is_awaited:
             enqueue_on_commit(rollout)
 
 

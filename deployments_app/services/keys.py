@@ -31,7 +31,7 @@ def issue_serving_key(
     kid, jwk, token = issue_key(f"{shop.slug}/{deployment.slug}", expires_at)
     with transaction.atomic():
         # The deployment's row first: many at once must not pass the limit together.
-        Deployment.objects.select_for_update().get(pk=deployment.pk, shop=shop)
+        Deployment.objects.select_for_update(no_key=True).get(pk=deployment.pk, shop=shop)
         working = ServingKey.objects.filter(
             deployment=deployment, revoked_at=None, expires_at__gt=timezone.now()
         )
@@ -58,7 +58,7 @@ def revoke_serving_key(actor: Actor, shop: Shop, deployment: Deployment, key_id:
     authorize(actor, "keys.write", shop)
     with transaction.atomic():
         key = (
-            ServingKey.objects.select_for_update()
+            ServingKey.objects.select_for_update(no_key=True)
             .filter(deployment=deployment, deployment__shop=shop, pk=key_id)
             .first()
         )

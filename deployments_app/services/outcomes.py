@@ -97,7 +97,7 @@ def _apply_request(rollout: Rollout) -> None:
     promotion = rollout.promotion
     if promotion is None or promotion.status != "approved":
         return
-    locked = Promotion.objects.select_for_update().get(pk=promotion.pk)
+    locked = Promotion.objects.select_for_update(no_key=True).get(pk=promotion.pk)
     transition(
         locked,
         "applied",

@@ -131,7 +131,7 @@ def check_comment(comment: str) -> None:
 
 def _make_room(deployment: Deployment, model_version: ModelVersion) -> None:
     """Set an earlier request for the same version aside if its evidence no longer holds."""
-    earlier = Promotion.objects.select_for_update(of=("self",)).filter(
+    earlier = Promotion.objects.select_for_update(of=("self",), no_key=True).filter(
         deployment=deployment, model_version=model_version, status="open"
     )
     for promotion in earlier:

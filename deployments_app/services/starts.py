@@ -25,7 +25,7 @@ def start_rollout(actor: Actor, shop: Shop, promotion: Promotion, lock_version: 
     authorize(actor, "rollouts.operate", shop)
     with transaction.atomic():
         deployment = lock_deployment(shop, promotion.deployment_id)
-        asked = Promotion.objects.select_for_update().filter(shop=shop, pk=promotion.pk).first()
+        asked = Promotion.objects.select_for_update(no_key=True).filter(shop=shop, pk=promotion.pk).first()
         if asked is None:
             raise NotFound("There is no such promotion request here.")
         check_lock_version(asked, lock_version)
@@ -49,7 +49,7 @@ def start_rollout(actor: Actor, shop: Shop, promotion: Promotion, lock_version: 
 def active_rollout_of(deployment: Deployment) -> Rollout | None:
     """Find what is under way at a deployment; the caller holds its lock, so it stays true."""
     return (
-        Rollout.objects.select_for_update(of=("self",))
+        Rollout.objects.select_for_update(of=("self",), no_key=True)
         .select_related("release", "from_release", "promotion")
         .filter(deployment=deployment, status__in=ACTIVE)
         .first()
@@ -92,7 +92,7 @@ def launch(actor: Actor, deployment: Deployment, promotion: Promotion) -> Rollou
 def start_next_approved(deployment: Deployment) -> Rollout | None:
     """Start the request that has waited longest for its turn; the caller holds the deployment's lock."""
     waiting = (
-        Promotion.objects.select_for_update(of=("self",))
+        Promotion.objects.select_for_update(of=("self",), no_key=True)
         .filter(deployment=deployment, status="approved", rollouts=None)
         .order_by("decided_at")
         .first()

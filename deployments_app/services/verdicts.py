@@ -27,7 +27,9 @@ def record_verdict(
     if verdict not in VERDICTS:
         raise InvalidInput(f"A verdict is one of {', '.join(VERDICTS)}, not {verdict[:40]!r}.")
     with transaction.atomic():
-        rollout = Rollout.objects.select_for_update().filter(pk=rollout_id, status__in=ACTIVE).first()
+        rollout = (
+            Rollout.objects.select_for_update(no_key=True).filter(pk=rollout_id, status__in=ACTIVE).first()
+        )
         if rollout is None or rollout.step != step or rollout.step_started_at is None:
             return None
         now = timezone.now()

@@ -84,7 +84,7 @@ def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> 
     now = timezone.now()
     with transaction.atomic():
         # Locked: two workers may look at once, and each keeps what it does not know better.
-        row, _ = Workload.objects.select_for_update().get_or_create(release=released)
+        row, _ = Workload.objects.select_for_update(no_key=True).get_or_create(release=released)
         is_ready = status.ready >= replicas
         row.replicas = replicas
         row.ready = status.ready
@@ -150,7 +150,7 @@ def _settle_wishes(deployment_id: str) -> set[str]:
     now = timezone.now()
     with transaction.atomic():
         # Locked: a rollback that makes a release live must not find it marked for removal just then.
-        deployment = Deployment.objects.select_for_update().get(pk=deployment_id)
+        deployment = Deployment.objects.select_for_update(no_key=True).get(pk=deployment_id)
         wanted = wanted_releases(deployment)
         rows = Workload.objects.filter(release__deployment=deployment)
         rows.filter(release__in=wanted).exclude(is_wanted=True, unwanted_since=None).update(

@@ -9,6 +9,7 @@ from deployments_app.gateway_report import WatchReport
 from deployments_app.models import Deployment, Gateway, Rollout, Workload
 from deployments_app.routing import routes_for_gateway
 from deployments_app.selectors import rollback_target
+from deployments_app.services.advance import advance_rollout
 from deployments_app.services.gateways import record_gateway_measure
 from deployments_app.services.rollbacks import roll_back
 from deployments_app.services.rollouts import promote_now
@@ -286,3 +287,19 @@ class TestAtOnce:
             assert row.stable.number == 1
         else:
             assert row.stable.number == 2
+
+    def test_gateways_words_and_the_loop_do_not_wait_for_each_other_in_a_circle(self, world):
+        world.make_live()
+        world.make_live()
+        rollout = back(world)
+        Gateway.objects.create(agent_id="gw-0", reported_at=timezone.now())
+
+        def act(n):
+            if n % 2:
+                return advance_rollout(rollout.pk)
+            for probes in range(20):
+                watch = WatchReport(rollout.pk, 1.0, None, probes, 0)
+                record_gateway_measure(rollout.pk, f"gw-{n}", watch)
+            return None
+
+        assert at_once(12, act) == [None] * 12
