@@ -4,18 +4,9 @@ from django.conf import settings
 
 from deployments_app.models import Deployment
 from portal.core.models import Shop
+from portal.core.snippets import curl
 
-
-def curl(path: str, *, body: str = "", method: str = "") -> str:
-    """Write one call of the API as a curl command."""
-    lines = [f"curl {settings.PUBLIC_URL}/api/v1/{path}", '-H "Authorization: Bearer $AISLE_TOKEN"']
-    if body or method:
-        lines.append('-H "Idempotency-Key: $(uuidgen)"')
-    if body:
-        lines += ['-H "Content-Type: application/json"', f"-d '{body}'"]
-    elif method:
-        lines.append(f"-X {method}")
-    return " \\\n  ".join(lines)
+__all__ = ["curl", "first_calls"]
 
 
 def first_calls(shop: Shop, deployment: Deployment | None) -> list[dict[str, str]]:

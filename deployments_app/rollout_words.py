@@ -1,0 +1,237 @@
+"""Placements and rollouts in words: who serves what, what happens next, what one press would do. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from deployments_app.models import AnalysisVerdict, Deployment, Rollout
+from deployments_app.models.rollouts import ACTIVE
+from deployments_app.plan_rules import read_plan
+from deployments_app.request_words import about_shoppers, plan_steps
+from deployments_app.selectors import RollbackTarget
+from portal.core import figures
+from portal.core.models import Event
+
+# Verb -> icon and tone; every other event is a plain dot.
+_LOOKS = {
+    "rollout.started": ("play", "busy"),
+    "rollout.progressing": ("chevrons-right", "busy"),
+    "rollout.step_advanced": ("chevrons-right", "busy"),
+    "rollout.resumed": ("play", "busy"),
+    "rollout.paused": ("pause", "warn"),
+    "rollout.succeeded": ("check", "ok"),
+    "rollout.failed": ("octagon-x", "bad"),
+    "rollout.aborted": ("octagon-x", "warn"),
+    "rollout.rolled_back": ("undo-2", "warn"),
+    "rollout.explained": ("message-circle", "idle"),
+}
+
+
+def placement_headline(deployment: Deployment) -> str:
+    """Say who serves a placement."""
+    stable, canary, where = deployment.stable, deployment.canary, deployment.name
+    if canary is not None and stable is not None:
+        return f"Release {canary.number} serves {deployment.canary_weight_pct}{figures.SPACE}% of {where}"
+    if stable is not None:
+        return f"Release {stable.number} serves everybody at {where}"
+    if canary is not None:
+        return f"Release {canary.number} is about to serve {where}"
+    return f"Nothing serves at {where} yet"
+
+
+def arms(deployment: Deployment, shoppers: int | None = None) -> list[dict[str, Any]]:
+    """Who gets which release, as the weights bar takes it."""
+    stable, canary = deployment.stable, deployment.canary
+    share = deployment.canary_weight_pct if canary is not None else 0
+    found = []
+    for release, role, pct in ((stable, "stable", 100 - share), (canary, "canary", share)):
+        if release is not None:
+            pct = 100 if stable is None else pct
+            name = f"{release.number} · {'live' if role == 'stable' else 'new'} · {release.model_version}"
+            found.append({"label": name, "role": role, "pct": pct, "note": about_shoppers(shoppers, pct)})
+    return found
+
+
+def headline(rollout: Rollout) -> str:
+    """Say what a rollout does to shoppers."""
+    number, where = rollout.release.number, rollout.deployment.name
+    was = rollout.from_release
+    again = f"; release {was.number} serves everybody" if was is not None else ""
+    if rollout.kind == "rollback":
+        return {
+            "pending": f"Rolling back to release {number}: its servers are starting",
+            "progressing": f"Release {number} serves everybody at {where} again",
+            "succeeded": f"Release {number} serves everybody at {where} again",
+        }.get(rollout.status, f"The rollback to release {number} was stopped")
+    return {
+        "pending": f"Release {number} is getting ready for {where}",
+        "progressing": f"Release {number} serves {rollout.weight_pct}{figures.SPACE}% of {where}",
+        "paused": f"Release {number} is paused at {rollout.weight_pct}{figures.SPACE}% of {where}",
+        "succeeded": f"Release {number} went live at {where}",
+        "failed": f"Release {number} was stopped{again}",
+        "aborted": f"Release {number} was called off{again}",
+    }[rollout.status]
+
+
+def why(rollout: Rollout) -> str:
+    """Why it is where it is, as a sentence."""
+    reason = rollout.reason.strip()
+    return reason[:1].upper() + reason[1:].rstrip(".") + "." if reason else ""
+
+
+def steps(rollout: Rollout, now: datetime, shoppers: int | None = None) -> list[dict[str, Any]]:
+    """The steps of a rollout with their state; the present one counts down."""
+    found = plan_steps(rollout.plan, shoppers)
+    for at, step in enumerate(found):
+        if rollout.status == "succeeded" or (at < rollout.step and rollout.step_started_at):
+            step["state"], step["note2"] = "done", ""
+        elif at == rollout.step and rollout.step_started_at is not None:
+            broken = rollout.status in ("failed", "aborted")
+            step["state"] = "bad" if broken else "now"
+            step["note2"] = "stopped here" if broken else _countdown(rollout, now)
+    return found
+
+
+def _countdown(rollout: Rollout, now: datetime) -> str:
+    if rollout.status == "paused" or rollout.step_started_at is None:
+        return "paused"
+    step = read_plan(rollout.plan).steps[rollout.step]
+    left_s = step.hold_s - (now - rollout.step_started_at).total_seconds()
+    return (
+        f"{figures.duration(max(1, round(left_s)))} left"
+        if left_s > 0
+        else "time is over: waiting for the checks"
+    )
+
+
+def check_lines(verdict: AnalysisVerdict | None) -> list[dict[str, Any]]:
+    """The checks of a step as the list on the page takes them."""
+    if verdict is None:
+        return []
+    return [
+        {
+            "label": check.get("label") or check.get("name", "").replace("_", " "),
+            "outcome": check.get("verdict", "not_enough_data"),
+            "value": _check_value(check),
+            "need": _sentence(check.get("sentence", "")),
+            "blocking": False,
+        }
+        for check in verdict.checks
+    ]
+
+
+def _check_value(check: Mapping[str, Any]) -> str:
+    value, stable, unit = check.get("value"), check.get("stable"), check.get("unit", "")
+    if value is None:
+        return ""
+    if check.get("name") == "answers":
+        fewest = value if stable is None else min(value, stable)
+        return f"{figures.whole(fewest)} / {figures.whole(check.get('threshold'))}"
+    digits = 2 if unit == "%" else 1
+    text = figures.decimal(value, digits)
+    if stable is not None:
+        text += f" / {figures.decimal(stable, digits)}"
+    return f"{text}{figures.SPACE}{unit}" if unit else text
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".") if text else ""
+
+
+def feed(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """What happened, in plain words."""
+    found = []
+    for event in events:
+        icon, tone = _LOOKS.get(event.verb, ("dot", "idle"))
+        text = event.reason or event.verb.rpartition(".")[2].replace("_", " ")
+        by_person = event.actor_kind != "system" and event.actor_label not in text
+        if event.verb == "rollout.explained":
+            line = {"text": "said why:", "reason": event.reason}
+        else:
+            line = {"text": _lower(text) if by_person else _sentence(text), "reason": ""}
+            if by_person:
+                line["text"] = f"pressed the button: {line['text']}"
+        found.append(
+            {
+                **line,
+                "at": event.created_at,
+                "who": event.actor_label if by_person or event.verb == "rollout.explained" else "",
+                "icon": icon,
+                "tone": tone,
+            }
+        )
+    return found
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def took_ms(rollout: Rollout) -> float | None:
+    """Milliseconds from the click until no shopper got the other release and every gateway had the routes."""
+    found = [rollout.measured.get(name) for name in ("last_other_answer_ms", "routes_running_ms")]
+    known = [float(each) for each in found if each is not None]
+    return max(known) if known and found[1] is not None else None
+
+
+def measured_facts(rollout: Rollout) -> list[dict[str, Any]]:
+    """A rollback's measured times as figures in a row."""
+    told = rollout.measured
+    gateways = len(told.get("gateways", {}))
+    last, running = told.get("last_other_answer_ms"), told.get("routes_running_ms")
+    return [
+        {
+            "label": "From the press to the last answer of the other release",
+            "value": figures.duration(last / 1000) if last is not None else "none seen",
+            "note": "by a prober at 50 requests a second with distinct shoppers",
+        },
+        {
+            "label": "Until every gateway ran the new routes",
+            "value": figures.duration(running / 1000) if running is not None else "–",
+            "note": f"{gateways} gateway{'' if gateways == 1 else 's'}",
+        },
+        {
+            "label": "Failed answers meanwhile",
+            "value": figures.whole(told.get("errors", 0)),
+            "note": f"of {figures.whole(told.get('probes', 0))} probes",
+        },
+    ]
+
+
+def rollback_effect(
+    deployment: Deployment, target: RollbackTarget, shoppers: int | None, last: Rollout | None
+) -> str:
+    """Say what one press of Roll back does, and how long it takes."""
+    if target.release is None:
+        return target.cannot or "There is nothing to roll back to."
+    who = about_shoppers(shoppers, target.share_pct) or f"{target.share_pct}{figures.SPACE}% of shoppers"
+    who = "everybody" if target.share_pct == 100 else who
+    if target.leaves is None or target.share_pct == 0:
+        moves = f"Rolling back gives everybody release {target.release.number}"
+    else:
+        moves = (
+            f"Rolling back moves {who} from release {target.leaves.number} to release {target.release.number}"
+        )
+    if not target.is_warm:
+        return f"{moves}, as soon as its servers are loaded again."
+    known = took_ms(last) if last is not None else None
+    return f"{moves} at once" + (f"; last time it took {figures.duration(known / 1000)}." if known else ".")
+
+
+def history_line(rollout: Any) -> dict[str, Any]:
+    """One line of a placement's history."""
+    began = rollout.received_at or rollout.created_at
+    ended = rollout.finished_at
+    return {
+        "rollout": rollout,
+        "outcome": "rolled_back" if _is_rolled_back(rollout) else rollout.status,
+        "is_active": rollout.status in ACTIVE,
+        "duration_s": (ended - began).total_seconds() if ended is not None else None,
+        "took_ms": took_ms(rollout) if rollout.kind == "rollback" else None,
+        "approved_by": ", ".join(rollout.release.approved_by),
+        "by": rollout.created_by.label if rollout.created_by is not None else "Aisle",
+    }
+
+
+def _is_rolled_back(rollout: Rollout) -> bool:
+    return rollout.kind == "rollback" and rollout.status == "succeeded"

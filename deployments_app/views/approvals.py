@@ -1,0 +1,234 @@
+"""Pages of promotion requests: the list, a new one, and the one that somebody decides on."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from deployments_app import request_words as words
+from deployments_app import selectors
+from deployments_app.forms import PromotionForm
+from deployments_app.models import Promotion
+from deployments_app.services import promotions, reviews, starts
+from deployments_app.services.evidence import preview_gates
+from models_app.models import ModelVersion
+from models_app.selectors import model_version, model_versions
+from portal.core.errors import Conflict, InvalidInput
+from portal.core.permissions import authorize, refusal
+from portal.core.snippets import curl
+
+TABS = (("needs", "Needs me"), ("open", "All open"), ("decided", "Decided"))
+VERSIONS_TO_CHOOSE = 30
+
+
+def approvals(request: HttpRequest) -> HttpResponse:
+    """Requests that wait for this person, all open ones, and those decided."""
+    authorize(request.actor, "promotions.read", request.shop)
+    tab = request.GET.get("tab", "needs")
+    tab = tab if tab in dict(TABS) else "needs"
+    page = Paginator(selectors.request_list(request.actor, request.shop, tab), 50).get_page(
+        request.GET.get("page")
+    )
+    context = {
+        "page": page,
+        "lines": [_line(promotion) for promotion in page],
+        "tab": tab,
+        "tabs": [
+            {"label": label, "url": f"?tab={name}", "is_current": name == tab, "count": None}
+            for name, label in TABS
+        ],
+        "curl": curl("promotions?status=open"),
+    }
+    return render(request, "deployments_app/approvals.html", context)
+
+
+def _line(promotion: Any) -> dict[str, Any]:
+    return {
+        "promotion": promotion,
+        "outcome": words.outcome(promotion.verdicts or {}),
+        "gates": words.gates_summary(promotion.gates or []),
+        "is_stale": selectors.is_stale(promotion),
+        "is_expired": selectors.is_expired(promotion),
+    }
+
+
+def promotion_new(request: HttpRequest) -> HttpResponse:
+    """Ask that a version goes live: where, in which steps, and why."""
+    authorize(request.actor, "promotions.request", request.shop)
+    deployments = list(selectors.deployments(request.shop))
+    chosen = request.POST.get("version") or request.GET.get("version", "")
+    if not chosen or not deployments:
+        return _nothing_to_ask(request, chosen, bool(deployments))
+    version = model_version(request.shop, chosen)
+    form = PromotionForm(deployments, request.POST or None, initial={"deployment": _wanted(request)})
+    if request.method == "POST" and form.is_valid():
+        try:
+            promotion = promotions.request_promotion(
+                request.actor,
+                request.shop,
+                version,
+                form.chosen_deployment(),
+                plan=form.chosen_plan(),
+                comment=form.cleaned_data["comment"],
+            )
+        except (InvalidInput, Conflict) as error:
+            form.add_problems(error)
+        else:
+            messages.success(request, "Sent. The evidence is frozen; somebody else decides.")
+            return redirect("promotion_detail", request.shop.slug, promotion.pk)
+    return render(
+        request,
+        "deployments_app/promotion_new.html",
+        _new_context(version, form),
+        status=422 if form.errors else 200,
+    )
+
+
+def _wanted(request: HttpRequest) -> str | None:
+    return request.GET.get("deployment") or None
+
+
+def _new_context(version: ModelVersion, form: PromotionForm) -> dict[str, Any]:
+    named = form["deployment"].value()
+    target = next((each for each in form.deployments if each.pk == named), form.deployments[0])
+    live = target.stable.model_version if target.stable is not None else None
+    is_live = live is not None and live.pk == version.pk
+    verdicts, gates = ({}, []) if is_live else preview_gates(target, version)
+    body = f'{{"model_version": "{version.pk}", "deployment": "{target.pk}", "comment": "…"}}'
+    return {
+        "version": version,
+        "form": form,
+        "target": target,
+        "is_live": is_live,
+        "presets": form.presets(target),
+        "verdict": words.verdict(
+            {
+                "verdicts": verdicts,
+                "champion": live and {"id": live.pk},
+                "metrics": version.metrics,
+                "live_metrics": live.metrics if live is not None else None,
+            }
+        ),
+        "gates": words.gate_lines(gates, verdicts, target.environment.blocking_gates),
+        "summary": words.gates_summary(gates),
+        "curl": curl("promotions", body=body),
+    }
+
+
+def _nothing_to_ask(request: HttpRequest, chosen: str, has_placement: bool) -> HttpResponse:
+    """Let somebody choose a version, or make the first placement."""
+    new_url = reverse("deployment_new", args=[request.shop.slug])
+    context = {
+        "has_placement": has_placement,
+        "versions": model_versions(request.shop)[:VERSIONS_TO_CHOOSE] if has_placement else [],
+        "cannot_make": refusal(request.actor, "deployments.write", request.shop),
+        "new_url": f"{new_url}?version={chosen}" if chosen else new_url,
+        "curl": curl("promotions", body='{"model_version": "mv_…", "deployment": "dep_…"}'),
+    }
+    return render(request, "deployments_app/promotion_start.html", context)
+
+
+def promotion_detail(request: HttpRequest, promotion_id: str) -> HttpResponse:
+    """A request with its frozen evidence, and what this person may do about it."""
+    authorize(request.actor, "promotions.read", request.shop)
+    promotion = selectors.promotion(request.shop, promotion_id)
+    return render(request, "deployments_app/promotion_detail.html", _context(request, promotion))
+
+
+@require_POST
+def promotion_decide(request: HttpRequest, promotion_id: str) -> HttpResponse:
+    """Approve, reject, comment, withdraw or start; `do` says which."""
+    promotion = selectors.promotion(request.shop, promotion_id)
+    do, comment = request.POST.get("do", ""), request.POST.get("comment", "")
+    seen = _lock_version(request)
+    here = redirect("promotion_detail", request.shop.slug, promotion.pk)
+    try:
+        if do == "withdraw":
+            promotions.withdraw_promotion(request.actor, request.shop, promotion, seen, comment)
+        elif do == "start":
+            rollout = starts.start_rollout(request.actor, request.shop, promotion, seen)
+            return redirect("rollout_detail", request.shop.slug, rollout.pk)
+        else:
+            reviews.review_promotion(request.actor, request.shop, promotion, do, comment, seen)
+    except InvalidInput as error:
+        context = {**_context(request, promotion), "problem": error.detail, "said": comment}
+        return render(request, "deployments_app/promotion_detail.html", context, status=422)
+    except Conflict as error:
+        messages.error(request, error.detail)
+        return here
+    return _after(request, promotion.pk, do) or here
+
+
+def _after(request: HttpRequest, pk: str, do: str) -> HttpResponse | None:
+    """Tell what came of it; an approval that started a rollout leads there."""
+    promotion = selectors.promotion(request.shop, pk)
+    rollouts = sorted(promotion.rollouts.all(), key=lambda each: each.created_at)
+    if do == "approve" and rollouts:
+        messages.success(request, "Approved. The rollout has begun; you can stop it or roll back here.")
+        return redirect("rollout_detail", request.shop.slug, rollouts[-1].pk)
+    told = {
+        "approve": f"Approved. {_approvals(request, promotion)}",
+        "reject": "Rejected. Nothing changes for shoppers.",
+        "comment": "Your comment is on the page for everybody here.",
+        "withdraw": "Withdrawn. Nothing changes for shoppers.",
+    }
+    messages.success(request, told.get(do, "Done."))
+    return None
+
+
+def _approvals(request: HttpRequest, promotion: Promotion) -> str:
+    standing = selectors.standing(promotion, request.actor)
+    if promotion.status == "open":
+        return f"{standing.approvals} of {standing.needed} approvals."
+    return "It starts when the rollout under way has ended."
+
+
+def _lock_version(request: HttpRequest) -> int | None:
+    text = request.POST.get("lock_version", "")
+    return int(text) if text.isdecimal() else None
+
+
+def _context(request: HttpRequest, promotion: Promotion) -> dict[str, Any]:
+    evidence = promotion.evidence
+    standing = selectors.standing(promotion, request.actor)
+    environment = promotion.deployment.environment
+    shoppers = (evidence.get("shelves") or {}).get("shoppers") or []
+    shown = request.GET.get("shopper", "1")
+    at = min(max(int(shown), 1), len(shoppers)) if shown.isdecimal() and shoppers else 1
+    attempts = sorted(promotion.rollouts.all(), key=lambda each: each.created_at)
+    known = (evidence.get("data") or {}).get("users")
+    version = promotion.model_version
+    return {
+        "promotion": promotion,
+        "standing": standing,
+        "headline": words.headline(promotion),
+        "verdict": words.verdict(evidence),
+        "gates": words.gate_lines(
+            evidence.get("gates", []), evidence.get("verdicts") or {}, environment.blocking_gates
+        ),
+        "summary": words.gates_summary(evidence.get("gates", [])),
+        "shopper": shoppers[at - 1] if shoppers else None,
+        "shelves": words.shelves(shoppers[at - 1]) if shoppers else [],
+        "shopper_tabs": [
+            {"number": number, "user": each["user"], "is_current": number == at}
+            for number, each in enumerate(shoppers, 1)
+        ],
+        "steps": words.plan_steps(promotion.plan, known),
+        "stop_rule": words.stop_rule(promotion.plan),
+        "is_first": promotion.champion_id is None,
+        "metric_rows": words.metric_rows(evidence),
+        "evidence": evidence,
+        "events": words.discussion(promotion),
+        "rollout": attempts[-1] if attempts else None,
+        "is_own": request.actor.user is not None and request.actor.user.pk == promotion.requested_by_id,
+        "cannot_comment": refusal(request.actor, "promotions.comment", request.shop),
+        "new_url": f"{reverse('promotion_new', args=[request.shop.slug])}?version={version.pk}",
+        "live_is_newer": promotion.status == "open" and standing.is_stale,
+        "problem": "",
+        "said": "",
+        "curl": curl(f"promotions/{promotion.pk}"),
+    }

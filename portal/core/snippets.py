@@ -1,0 +1,15 @@
+"""What a page does, as a command: calls of the API to copy."""
+
+from django.conf import settings
+
+
+def curl(path: str, *, body: str = "", method: str = "") -> str:
+    """Write one call of the API as a curl command; `path` is below /api/v1/."""
+    lines = [f"curl {settings.PUBLIC_URL}/api/v1/{path}", '-H "Authorization: Bearer $AISLE_TOKEN"']
+    if body or method:
+        lines.append('-H "Idempotency-Key: $(uuidgen)"')
+    if body:
+        lines += ['-H "Content-Type: application/json"', f"-d '{body}'"]
+    elif method:
+        lines.append(f"-X {method}")
+    return " \\\n  ".join(lines)
