@@ -108,7 +108,15 @@ def _read_header(file: BufferedReader, name: str, declared: Declared) -> int:
         if version != (1, 0):
             raise ValueError(f"format {version}")
         header = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
-    except (ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, MemoryError) as problem:
+    except (
+        ValueError,
+        EOFError,
+        TypeError,
+        SyntaxError,
+        tokenize.TokenError,
+        RecursionError,
+        MemoryError,
+    ) as problem:
         raise ArtifactError(f"{name} is not a plain array file") from problem
     shape, fortran, dtype = header
     if shape != declared.shape or dtype.str != declared.dtype or (fortran and len(shape) > 1):

@@ -13,7 +13,7 @@ from engine.interactions import Float32, Int32
 BLOCK = 64
 LOWEST, HIGHEST = np.int32(-2139095040), np.int32(2139095039)  # the keys of -max and +max of float32
 NOTHING = np.int32(-2147483648)
-FLIP, SIGN, LAST = np.int32(0x7FFFFFFF), np.int32(31), np.int32(-1)
+FLIP, SIGN, LAST, ZERO = np.int32(0x7FFFFFFF), np.int32(31), np.int32(-1), np.int32(0)
 
 
 def top_k(scores: Float32, k: int) -> tuple[Int32, Float32]:
@@ -39,9 +39,10 @@ def mask(scores, indptr, indices, first):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, inline="always")
 def order_key(bits):  # type: ignore[no-untyped-def]
     """Turn a float32's bits into an int32 that sorts like the number; NOTHING when not finite."""
-    key = np.int32(bits ^ ((bits >> SIGN) & FLIP))
-    key = np.int32(0) if key == LAST else key  # -0.0 is 0.0
-    return NOTHING if key > HIGHEST or key < LOWEST else key
+    key = np.int32(bits ^ np.int32(np.int32(bits >> SIGN) & FLIP))
+    key = ZERO if key == LAST else key  # -0.0 is 0.0
+    key = NOTHING if key > HIGHEST else key
+    return NOTHING if key < LOWEST else key
 
 
 @njit(cache=True, nogil=True)
@@ -76,10 +77,16 @@ def select_top(scores, bits, items, best):  # type: ignore[no-untyped-def]
     keys = np.empty(k, np.int32)
     kept = np.empty(k, np.int32)
     for row in range(n):
+        whole = m // BLOCK
         for block in range(blocks):
             highest = NOTHING
-            for column in range(block * BLOCK, min(m, block * BLOCK + BLOCK)):
-                highest = max(highest, order_key(bits[row, column]))
+            part = bits[row][block * BLOCK : block * BLOCK + BLOCK]
+            if block < whole:  # a constant length and a slice of its own: the compiler widens this loop
+                for column in range(BLOCK):
+                    highest = max(highest, order_key(part[column]))
+            else:
+                for column in range(len(part)):
+                    highest = max(highest, order_key(part[column]))
             maxima[block] = highest
         keys[:] = NOTHING
         kept[:] = -1

@@ -142,10 +142,12 @@ class ALS(Estimator):
         users, items = self._side(by_user), self._side(by_item)
         width = padded(c.factors)
         rng = np.random.default_rng(self.seed)
-        start = rng.standard_normal((self.n_items_, c.factors), dtype=np.float32) * (0.1 / np.sqrt(c.factors))
+        start = rng.standard_normal((self.n_items_, c.factors), dtype=np.float32)
+        start *= (0.1 / np.sqrt(c.factors)) * (np.diff(by_item.indptr) > 0)[:, None]
         self.user_factors_ = np.zeros((self.n_users_, width), np.float32)
         self.item_factors_ = np.zeros((self.n_items_, width), np.float32)
-        self.item_factors_[:, : c.factors] = start * (np.diff(by_item.indptr) > 0)[:, None]
+        self.item_factors_[:, : c.factors] = start
+        del start
         with ThreadPoolExecutor(self.threads) as pool, BLAS.limit(limits=self.threads, user_api="blas"):
             for iteration in range(c.iterations):
                 progress(Progress("fit", 2 * iteration, 2 * c.iterations + 1, "Shoppers"))
@@ -200,7 +202,7 @@ class ALS(Estimator):
         width = padded(c.factors)
         rows = n_users + n_items
         flops = c.iterations * (2 * n_interactions * width * 14 + rows * width * (3 * width + 60))
-        memory = 4 * width * rows + 4 * width * max(n_users, n_items) + 28 * n_interactions + 16 * rows
+        memory = 4 * width * rows + 4 * width * max(n_users, n_items) + 20 * n_interactions + 16 * rows
         return Estimate(memory_bytes=memory, seconds=0.05 + flops / 2e10)
 
     def user_state(self, users: Positions) -> UserState:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 LANES = 16  # float32 values in the widest vector register: widths are multiples of it
-ONE, ZERO, ENOUGH = np.float32(1), np.float32(0), np.float32(1e-12)
+ONE, ZERO, ENOUGH = np.float32(1), np.float32(0), np.float32(1e-9)
 
 
 def padded(factors: int) -> int:
@@ -117,6 +117,7 @@ def solver(width: int) -> Callable[..., float]:
                 dense[k] = spectrum[k] + ridge[row]
                 inverse[k] = dense[k]
                 r[k] = -dense[k] * w[k]
+            enough = ENOUGH * np.float32(stop - start)  # rz is nearly the loss still to gain
             loss += begin(start, stop, indices, weights, other, width, w, r, inverse)
             rz = ZERO
             for k in range(width):
@@ -124,7 +125,7 @@ def solver(width: int) -> Callable[..., float]:
                 p[k] = inverse[k] * r[k]
                 rz += p[k] * r[k]
             for step in range(steps):
-                if rz < ENOUGH:
+                if rz < enough:
                     break
                 for k in range(width):
                     q[k] = dense[k] * p[k]

@@ -129,8 +129,10 @@ class ItemKNN(Estimator):
     def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:
         c = cast(ItemKNNConfig, config)
         pairs = n_interactions * (n_interactions / max(n_users, 1)) * 3  # long histories weigh more
-        memory = 28 * n_interactions + 16 * n_items * min(c.neighbours, n_items) + 24 * n_items
-        return Estimate(memory_bytes=int(memory), seconds=0.05 + pairs * 1.5e-9)
+        choosing = 1 + min(c.neighbours, n_items) / 150
+        kept = n_items * min(c.neighbours, n_items)
+        memory = 24 * n_interactions + 12 * kept + 16 * (n_users + n_items)
+        return Estimate(memory_bytes=memory, seconds=0.05 + pairs * choosing * 4e-9)
 
     def user_state(self, users: Positions) -> UserState:
         return UserState(self.history_[users])

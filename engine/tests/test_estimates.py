@@ -1,0 +1,47 @@
+"""What a fit is said to need before it starts is what it needs."""
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from engine.estimators import ALGORITHMS
+from engine.parameters import make_config
+
+
+def random_shop(n_users: int, n_items: int, wanted: int) -> sp.csr_matrix:
+    pairs = np.unique(np.random.default_rng(0).integers(0, n_users * n_items, wanted))
+    ones = np.ones(len(pairs), np.float32)
+    return sp.csr_matrix((ones, (pairs // n_items, pairs % n_items)), shape=(n_users, n_items))
+
+
+@pytest.mark.parametrize(
+    "shape", [(20_000, 8_000, 300_000), (3_000, 3_000, 100_000), (50_000, 2_000, 900_000)]
+)
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("popularity", {}),
+        ("item_knn", {}),
+        ("item_knn", {"neighbours": 200, "weighting": "cosine"}),
+        ("als", {"factors": 64, "iterations": 1}),
+        ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
+    ],
+)
+def test_memory_is_estimated_within_30_percent(
+    name: str, values: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    matrix = random_shop(*shape)
+    algorithm = ALGORITHMS[name]
+    config = make_config(algorithm.Config, values)
+    algorithm(config).fit(matrix[:50])
+    tracemalloc.start()
+    try:
+        algorithm(config).fit(matrix)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    estimate = algorithm.estimate(config, *matrix.shape, matrix.nnz).memory_bytes
+    assert 0.7 < estimate / peak < 1.3
