@@ -14,9 +14,11 @@ from monitoring_app.selectors import series
 from portal.core.actors import Actor
 from portal.core.models import Shop
 from portal.core.permissions import is_permitted
+from portal.core.selectors import visible_events
 from portal.core.templatetags.ui import duration
 
 WINDOW_S = 300
+LATELY = 6
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,38 @@ def waiting_promotions(actor: Actor, shop: Shop) -> list[dict[str, Any]]:
             "tone": "busy",
         }
         for promotion in rows[:20]
+    ]
+
+
+def lately(actor: Actor, shop: Shop) -> list[dict[str, Any]]:
+    """What happened last, as lines of a feed."""
+    return [
+        {
+            "at": event.created_at,
+            "who": event.actor_label,
+            "text": f"{verb_in_words(event.verb)} {event.object_label}",
+            "reason": event.reason,
+        }
+        for event in visible_events(actor, shop)[:LATELY]
+    ]
+
+
+def verb_in_words(verb: str) -> str:
+    """“promotion.approved” → “approved”; “datasetversion.file_received” → “file received”."""
+    return verb.rpartition(".")[2].replace("_", " ")
+
+
+def freshness(shop: Shop) -> list[dict[str, Any]]:
+    """How old the data is that is live or ready: the newest version of each dataset."""
+    newest = DatasetVersion.objects.filter(shop=shop, status="ready").select_related("dataset")
+    return [
+        {
+            "label": str(version),
+            "url": reverse("dataset_version_detail", args=[shop.slug, version.pk]),
+            "last_at": version.last_at,
+            "count": version.interaction_count,
+        }
+        for version in newest.order_by("dataset_id", "-number").distinct("dataset_id")[:5]
     ]
 
 

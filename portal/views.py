@@ -8,12 +8,12 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_http_methods, require_safe
 
 from portal import home as home_page
 from portal.core import people as people_service
 from portal.core import tokens as token_service
-from portal.core.errors import PortalError
+from portal.core.errors import Conflict, InvalidInput
 from portal.core.models import Membership, Role
 from portal.core.permissions import ACTIONS, SCOPES, is_permitted, refusal
 from portal.core.selectors import visible_events, visible_members
@@ -23,6 +23,7 @@ from portal.snippets import curl, first_calls
 EVENTS_A_PAGE = 50
 
 
+@require_safe
 def start(request: HttpRequest) -> HttpResponse:
     """Send a person to their shop; whoever belongs to none is told what to do."""
     membership = (
@@ -33,6 +34,7 @@ def start(request: HttpRequest) -> HttpResponse:
     return redirect("home", membership.shop.slug)
 
 
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     deployments = home_page.live_deployments(request.shop)
     title, why = home_page.headline(deployments)
@@ -44,22 +46,27 @@ def home(request: HttpRequest) -> HttpResponse:
         "steps": steps,
         "done_count": sum(step["state"] == "done" for step in steps),
         "waiting": home_page.waiting_promotions(request.actor, request.shop),
+        "lately": home_page.lately(request.actor, request.shop),
+        "freshness": home_page.freshness(request.shop),
         "curl": curl("deployments"),
     }
     return render(request, "portal/home.html", context)
 
 
+@require_safe
 def jobs(request: HttpRequest) -> HttpResponse:
     """The tray of running jobs, which the frame asks for again and again."""
     return render(request, "shell/_jobs.html")
 
 
+@require_safe
 def settings_page(request: HttpRequest) -> HttpResponse:
     """What can be set, and what the person may do here."""
     rules = [(rule.sentence, refusal(request.actor, name, request.shop)) for name, rule in ACTIONS.items()]
     return render(request, "portal/settings.html", {"rules": rules})
 
 
+@require_safe
 def activity(request: HttpRequest) -> HttpResponse:
     events = visible_events(request.actor, request.shop)
     verb = request.GET.get("verb", "")[:60]
@@ -75,6 +82,7 @@ def activity(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/activity.html", context)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def people(request: HttpRequest) -> HttpResponse:
     """Who belongs to the shop; an admin adds people, whose one-time sign-in link is shown once."""
     form = NewMemberForm(request.POST or None)
@@ -82,7 +90,7 @@ def people(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             user = people_service.add_person(actor=request.actor, shop=request.shop, **form.cleaned_data)
-        except PortalError as error:
+        except (InvalidInput, Conflict) as error:
             form.add_error(None, error.detail)
         else:
             if not user.has_usable_password():
@@ -121,6 +129,7 @@ def person_change(request: HttpRequest, membership_id: str) -> HttpResponse:
     return redirect("people", request.shop.slug)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def tokens(request: HttpRequest) -> HttpResponse:
     """The person's tokens; a new one's text is shown once, on this page."""
     form = NewTokenForm(request.POST or None)
@@ -128,7 +137,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             _, text = token_service.create_token(actor=request.actor, shop=request.shop, **form.cleaned_data)
-        except PortalError as error:
+        except (InvalidInput, Conflict) as error:
             form.add_error(None, error.detail)
         else:
             form = NewTokenForm()
@@ -153,6 +162,7 @@ def token_revoke(request: HttpRequest, token_id: str) -> HttpResponse:
     return redirect("tokens", request.shop.slug)
 
 
+@require_safe
 def integrate(request: HttpRequest) -> HttpResponse:
     """From a token to a recommendation, with this shop's own addresses."""
     deployments = home_page.live_deployments(request.shop)
@@ -161,6 +171,7 @@ def integrate(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
+@require_safe
 def gallery(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/gallery.html")
 
