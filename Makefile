@@ -84,7 +84,7 @@ CHECK_ENV := AISLE_HOME=build/check SECRET_KEY=only-to-check-the-settings-012345
 
 .PHONY: check
 check: .venv/.installed-dev  ## Run the static checks: format, lint, types, imports, templates, migrations
-	@$(BIN)/ruff format --check --quiet . || { echo "Format with: .venv/bin/ruff format ."; exit 1; }
+	@$(BIN)/ruff format --check --quiet . || { echo "Format with: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/djhtml --check $$(git ls-files '*.html')
 	@git ls-files -z | xargs -0 $(BIN)/codespell
@@ -93,6 +93,12 @@ check: .venv/.installed-dev  ## Run the static checks: format, lint, types, impo
 	@$(BIN)/lint-imports --no-cache >build/imports.txt || { cat build/imports.txt; exit 1; }
 	@$(CHECK_ENV) $(BIN)/mypy .
 	@echo "All checks passed."
+
+.PHONY: format
+format: .venv/.installed-dev  ## Format Python and templates, and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/djhtml $$(git ls-files '*.html') 2>&1 | tail -1
 
 .PHONY: screenshots
 screenshots: setup .venv/.installed-dev  ## Take a picture of every page into screenshots/

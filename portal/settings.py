@@ -46,6 +46,7 @@ AGENT_TOKEN = setting("AGENT_TOKEN", "")  # what agents show the portal; empty: 
 HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [host for host in setting("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if host]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+CSRF_FAILURE_VIEW = "portal.failures.csrf_failure"
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -237,6 +238,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ParameterKindEnum": ["integer", "number", "boolean", "choice"],
+        "RolloutKindEnum": ["promote", "rollback"],
+    },
 }
 
 CELERY_BROKER_URL = REDIS_URL
