@@ -48,13 +48,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SERVERS].start()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests this machine cannot run."""
-    if CHROMIUM is None:
-        reason = "Chromium is not installed (Debian: apt-get install chromium)"
-        for item in items:
-            if item.get_closest_marker("journey"):
-                item.add_marker(pytest.mark.skip(reason=reason))
+    """Mark what must run alone, and what this machine cannot run."""
+    reason = "Chromium is not installed (Debian: apt-get install chromium)"
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "stack" in fixtures or item.get_closest_marker("journey") or item.get_closest_marker("fault"):
+            item.add_marker(pytest.mark.alone)
+        if CHROMIUM is None and "chromium" in fixtures:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
