@@ -1,6 +1,5 @@
-"""Reads: environments, placements, requests, releases, rollouts. Each takes the shop it looks into."""
+"""Rows of one shop; the singular functions raise NotFound, for other shops' ids too."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -201,161 +200,10 @@ def count_waiting(shop: Shop) -> int:
     return Promotion.objects.filter(shop=shop, status="open", expires_at__gt=timezone.now()).count()
 
 
-# Standing of a request
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How far a request is, and what this person may do about it; a reason stands where they may not."""
-
-    approvals: int
-    needed: int
-    is_stale: bool
-    is_expired: bool
-    failing_gates: list[dict[str, Any]]
-    blocking_gates: list[dict[str, Any]]  # of the failing ones: nobody can argue them away
-    cannot_approve: str | None
-    cannot_reject: str | None
-    cannot_withdraw: str | None
-    cannot_start: str | None
-
-    @property
-    def needs_reason(self) -> bool:
-        """Tell whether approving asks for a written reason."""
-        return bool(self.failing_gates)
-
-
-def is_stale(promotion: Promotion) -> bool:
-    """Tell whether another release went live since this request's evidence was frozen."""
-    return promotion.status == "open" and promotion.champion_id != promotion.deployment.stable_id
-
-
-def is_expired(promotion: Promotion) -> bool:
-    return promotion.status == "open" and promotion.expires_at <= timezone.now()
-
-
-def standing(promotion: Promotion, actor: Actor) -> Standing:
-    """Say how far a request is and what the actor may do."""
-    reviews = list(promotion.reviews.all())
-    failing = [gate for gate in promotion.evidence.get("gates", []) if gate["verdict"] != "pass"]
-    blocking_names = promotion.deployment.environment.blocking_gates
-    blocking = [gate for gate in failing if gate["name"] in blocking_names]
-    decided = None if promotion.status == "open" else f"This request is {promotion.status} already."
-    mine = [each for each in reviews if actor.user and each.reviewer_id == actor.user.pk]
-    voted = next((each for each in mine if each.verdict != "comment"), None)
-    reject = (
-        decided
-        or refusal(actor, "promotions.review", promotion.shop_id)
-        or (f"You said {voted.verdict} already." if voted else None)
-    )
-    own = actor.user is not None and actor.user.pk == promotion.requested_by_id
-    approve = (
-        decided
-        or ("You asked for this promotion: somebody else has to approve it." if own else None)
-        or reject
-        or ("This request has expired. Ask again on fresh evidence." if is_expired(promotion) else None)
-        or (
-            "The champion changed since this evidence. Ask again on fresh evidence."
-            if is_stale(promotion)
-            else None
-        )
-        or (f"The gate “{blocking[0]['label']}” blocks here: {blocking[0]['sentence']}" if blocking else None)
-    )
-    attempts = {rollout.status for rollout in promotion.rollouts.all()}
-    waiting = promotion.status == "approved" and not attempts & {*ACTIVE, "succeeded"}
-    return Standing(
-        approvals=len({each.reviewer_id for each in reviews if each.verdict == "approve"}),
-        needed=promotion.deployment.environment.min_approvals,
-        is_stale=is_stale(promotion),
-        is_expired=is_expired(promotion),
-        failing_gates=failing,
-        blocking_gates=blocking,
-        cannot_approve=approve,
-        cannot_reject=reject,
-        cannot_withdraw=_cannot_withdraw(promotion, actor, waiting),
-        cannot_start=refusal(actor, "rollouts.operate", promotion.shop_id)
-        if waiting
-        else "Its rollout starts by itself once it is approved.",
-    )
-
-
-def _cannot_withdraw(promotion: Promotion, actor: Actor, waiting: bool) -> str | None:
-    if promotion.status != "open" and not waiting:
-        return f"This request is {promotion.status} already."
-    if actor.user is None or actor.user.pk != promotion.requested_by_id:
-        return "Only the person who asked can withdraw a request."
-    return refusal(actor, "promotions.request", promotion.shop_id)
-
-
-# What can be done to a rollout, and where a rollback leads
-
-_ACTIONS = {
-    "pending": ("abort",),
-    "progressing": ("pause", "step", "promote", "abort"),
-    "paused": ("resume", "step", "promote", "abort"),
-}
-
-
-def allowed_actions(rollout: Rollout) -> tuple[str, ...]:
-    """Name what can be done to a rollout now: pause, resume, step, promote, abort."""
-    if rollout.kind == "rollback":
-        return ("abort",) if rollout.status == "pending" else ()
-    return _ACTIONS.get(rollout.status, ())
-
-
-@dataclass(frozen=True)
-class RollbackTarget:
-    """Where one click leads; `cannot` says why there is nothing to click."""
-
-    release: Release | None
-    is_warm: bool = False
-    leaves: Release | None = None  # what shoppers see today and will not any more
-    share_pct: int = 100  # of shoppers who will see a change
-    cannot: str | None = None
-
-
-def rollback_target(deployment: Deployment) -> RollbackTarget:
-    """Find where `roll_back` without a named release would lead now."""
-    active = active_rollout(deployment)
-    if active is not None and active.kind == "rollback":
-        return RollbackTarget(
-            None, cannot=f"A rollback to release {active.release.number} is under way already."
-        )
-    if active is not None:
-        if deployment.stable is None:
-            return RollbackTarget(None, cannot="Nothing served here before; abort the rollout instead.")
-        return RollbackTarget(
-            deployment.stable,
-            is_warm=is_warm(deployment.stable),
-            leaves=active.release,
-            share_pct=deployment.canary_weight_pct,
-        )
-    return _last_good_target(deployment)
-
-
-def _last_good_target(deployment: Deployment) -> RollbackTarget:
-    if deployment.stable is None:
-        return RollbackTarget(None, cannot="Nothing serves here yet, so there is nothing to roll back.")
-    if deployment.last_good is None:
-        return RollbackTarget(
-            None, cannot=f"Release {deployment.stable.number} is the first here: there is no earlier one."
-        )
-    last = Rollout.objects.filter(deployment=deployment, status="succeeded").order_by("-created_at").first()
-    if last is not None and last.kind == "rollback" and last.release_id == deployment.stable_id:
-        return RollbackTarget(
-            None,
-            cannot=f"Release {deployment.stable.number} is live since a rollback. To go to release "
-            f"{deployment.last_good.number} again, name it.",
-        )
-    return RollbackTarget(
-        deployment.last_good, is_warm=is_warm(deployment.last_good), leaves=deployment.stable
-    )
-
-
-def last_rollback(deployment: Deployment) -> Rollout | None:
-    """The newest rollback of a placement whose time was measured."""
-    rows = Rollout.objects.filter(deployment=deployment, kind="rollback").exclude(measured={})
-    return rows.order_by("-created_at").first()
+def rollout_counts(shop: Shop) -> dict[str, int]:
+    """How many rollouts are in each status."""
+    rows = Rollout.objects.filter(shop=shop).values("status").annotate(count=Count("pk"))
+    return {row["status"]: row["count"] for row in rows}
 
 
 def known_shoppers(deployment: Deployment) -> int | None:
@@ -366,18 +214,6 @@ def known_shoppers(deployment: Deployment) -> int | None:
     rows = Release.objects.filter(pk=release.pk)
     found: int | None = rows.values_list("model_version__run__dataset_version__user_count", flat=True).get()
     return found
-
-
-def is_warm(release: Release) -> bool:
-    """Tell whether a release's servers are loaded and ready."""
-    servers = Workload.objects.filter(release_id=release.pk).first()
-    return servers is not None and servers.is_wanted and servers.ready > 0
-
-
-def rollout_counts(shop: Shop) -> dict[str, int]:
-    """How many rollouts are in each status."""
-    rows = Rollout.objects.filter(shop=shop).values("status").annotate(count=Count("pk"))
-    return {row["status"]: row["count"] for row in rows}
 
 
 def _one(rows: QuerySet[Any], which: Q, name: str, what: str) -> Any:
