@@ -75,7 +75,7 @@ def split(interactions: Interactions, config: SplitConfig, seed: int = 0) -> Spl
     without = int((in_test & ~in_train).sum())
     note = f"{sentence} {n_users:,} shoppers have both history and held-out choices."
     if without:
-        note += f" {without:,} new shoppers without history are left out of the test."
+        note += f" New shoppers without history, left out of the test: {without:,}."
     return Split(
         train=interactions.matrix(~held_out),
         test=interactions.matrix(tested),

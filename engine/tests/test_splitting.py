@@ -46,7 +46,7 @@ def test_by_date_a_shopper_without_history_is_not_tested_and_is_counted() -> Non
     assert parts.n_test_users == 1
     assert parts.n_test_users_without_history == 1
     assert parts.n_test_interactions == 1
-    assert "1 new shoppers without history" in parts.note
+    assert "left out of the test: 1." in parts.note
 
 
 def test_the_last_choices_of_each_are_held_out_and_short_histories_stay() -> None:
