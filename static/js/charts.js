@@ -98,7 +98,7 @@ function merged(base, over) {
 
 async function draw(figure) {
   const canvas = figure.querySelector(".chart-canvas");
-  const source = figure.querySelector('script[type="application/json"]');
+  const source = figure.querySelector("[data-figure]");
   if (!canvas || !source || !source.textContent.trim()) return;
   const { data = [], layout = {} } = JSON.parse(source.textContent);
   const library = await plotly();
