@@ -5,9 +5,9 @@ import contextlib
 import subprocess
 import sys
 
+from portal.stack.errors import StackFailed
 from portal.stack.home import StackHome
 from portal.stack.lifecycle import bring_down, bring_up, say_to_terminal, summary
-from portal.stack.readiness import StackFailed
 
 HELP = "Start the whole stack and wait until it is ready."
 

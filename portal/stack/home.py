@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from portal.stack.errors import StackFailed
 from portal.stack.ports import LOOPBACK, choose_port, is_free
 
 CODE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -95,7 +96,7 @@ class StackHome:
         short = self.supervisor_socket.parent
         short.mkdir(mode=0o700, exist_ok=True)
         if short.stat().st_uid != os.geteuid():
-            raise PermissionError(f"{short} belongs to someone else; set TMPDIR to a folder of your own.")
+            raise StackFailed(f"{short} belongs to someone else; set TMPDIR to a folder of your own.")
         for name in SECRETS:
             self.values.setdefault(name, secrets.token_urlsafe(48 if name == "SECRET_KEY" else 24))
         for name, preferred in PREFERRED_PORTS.items():

@@ -10,6 +10,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from portal.stack import postgres_server, redis_server
+from portal.stack.errors import StackFailed
 from portal.stack.home import CODE_DIR, StackHome
 from portal.stack.leftovers import end_processes, model_servers, supervised_processes
 from portal.stack.ports import is_free
@@ -22,8 +23,8 @@ from portal.stack.programs import (
     uses_own_database,
     uses_own_redis,
 )
-from portal.stack.readiness import StackFailed, tail, wait_for_server, wait_until_ready
-from portal.stack.supervisor import Supervisor
+from portal.stack.readiness import tail, wait_for_server, wait_until_ready
+from portal.stack.supervisor import RUNNING, Supervisor
 
 Say = Callable[[str], None]
 STARTUP_DEADLINE_S = 120.0
@@ -50,7 +51,8 @@ def bring_up(home: StackHome, say: Say, *, deadline_s: float = STARTUP_DEADLINE_
         home.prepare()
         supervisor = Supervisor(home)
         if supervisor.is_running():
-            return StackUp(was_running=True, took_s=0.0)
+            _mend(home, supervisor, deadline)
+            return StackUp(was_running=True, took_s=time.monotonic() - began)
         _clear_the_place(home, supervisor, say)
         try:
             _start(home, supervisor, say, deadline)
@@ -75,8 +77,19 @@ def bring_down(home: StackHome) -> bool:
     return was_running or bool(left)
 
 
+def _mend(home: StackHome, supervisor: Supervisor, deadline: float) -> None:
+    """Start again what the supervisor gave up, in a stack that runs."""
+    states = supervisor.states()
+    if all(info["statename"] == RUNNING for info in states.values()):
+        return
+    for group in sorted({info["group"] for info in states.values()}, reverse=True):  # servers first
+        supervisor.start_group(group)
+    wait_until_ready(home, supervisor, application(home), deadline=deadline)
+
+
 def _clear_the_place(home: StackHome, supervisor: Supervisor, say: Say) -> None:
     """End what a killed supervisor left behind, save model servers, and make sure our ports are free."""
+    supervisor.stop()  # one that was interrupted while it stopped
     serving = set(model_servers(home))
     end_processes([p for p in supervised_processes(supervisor.server_url) if p not in serving])
     _end_leftover_redis(home)

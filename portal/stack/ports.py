@@ -5,15 +5,13 @@ import socket
 import time
 from collections.abc import Callable, Collection
 
+from portal.stack.errors import NotReady, StackFailed
+
 LOOPBACK = "127.0.0.1"
 
 # Below the range that the kernel hands to outgoing connections (32768 and up on Linux): a remembered
 # port in that range would be taken by chance now and then.
 REMEMBERED_PORTS = range(20_000, 30_000)
-
-
-class NotReady(Exception):
-    """A server that was started does not answer yet."""
 
 
 def wait_for(ask: Callable[[], None], *, deadline: float) -> None:
@@ -46,4 +44,4 @@ def choose_port(preferred: int | None = None, *, taken: Collection[int] = ()) ->
         port = random.choice(REMEMBERED_PORTS)  # noqa: S311 - a port is no secret
         if port not in taken and is_free(port):
             return port
-    raise RuntimeError(f"No free port between {REMEMBERED_PORTS.start} and {REMEMBERED_PORTS.stop}.")
+    raise StackFailed(f"No free port between {REMEMBERED_PORTS.start} and {REMEMBERED_PORTS.stop}.")

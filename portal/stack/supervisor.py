@@ -3,8 +3,10 @@
 We write its configuration, start it as a daemon and speak to it over its own Unix socket.
 """
 
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -15,10 +17,13 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from deployments_app.backends.local_process import ProcessId
+from portal.stack.errors import StackFailed
 from portal.stack.home import CODE_DIR, StackHome
 from portal.stack.programs import Program, log_file, shared_environment
 
 RUNNING = "RUNNING"
+STOP_S = 40.0  # PostgreSQL has 20 s, the others 10
 
 
 class Supervisor:
@@ -70,11 +75,11 @@ class Supervisor:
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
         )  # fmt: skip
         if started.returncode != 0:
-            raise RuntimeError(f"supervisord does not start:\n{started.stdout}{started.stderr}")
+            raise StackFailed(f"supervisord does not start:\n{started.stdout}{started.stderr}")
         while not self.is_running():
             if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"supervisord does not answer; its log: {log_file(self.home, 'supervisord')}"
+                raise StackFailed(
+                    f"supervisord does not answer. Its log: {log_file(self.home, 'supervisord')}"
                 )
             time.sleep(0.02)
 
@@ -82,17 +87,26 @@ class Supervisor:
         """Start all programs of a group without waiting for them."""
         self.call("startProcessGroup", name, False)
 
-    def stop(self, *, timeout_s: float = 40.0) -> None:
-        """Stop all programs and then itself; returns when it is gone."""
+    def process(self) -> ProcessId | None:
+        """Return its process, if it lives: also while it stops, when it no longer answers."""
         try:
-            pid = self.call("getPID")
-            self.call("shutdown")
-        except (OSError, HTTPException, xmlrpc.client.Error):
+            process = ProcessId.find(int((self.home.run / "supervisord.pid").read_text()))
+            command = Path(f"/proc/{process.pid}/cmdline").read_bytes() if process else b""
+        except (OSError, ValueError):
+            return None
+        return process if os.fsencode(self.config) in command else None
+
+    def stop(self) -> None:
+        """Stop all programs and then itself; returns when it is gone."""
+        process = self.process()
+        if process is None:
             return
-        deadline = time.monotonic() + timeout_s
-        while Path(f"/proc/{pid}").exists() and not _is_zombie(pid):
+        with contextlib.suppress(OSError, HTTPException, xmlrpc.client.Error):
+            self.call("shutdown")
+        deadline = time.monotonic() + STOP_S
+        while process.is_alive():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"supervisord (process {pid}) is still stopping after {timeout_s:.0f} s.")
+                os.kill(process.pid, signal.SIGKILL)  # what it leaves behind is found and ended
             time.sleep(0.05)
 
 
@@ -114,14 +128,13 @@ def configuration(home: StackHome, socket: Path, servers: list[Program], applica
         "[rpcinterface:supervisor]",
         "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
     ]
-    for group, programs in (("servers", servers), ("application", application)):
+    # Groups stop in the reverse order of their priority: the servers last.
+    for group, programs, priority in (("servers", servers, 10), ("application", application, 20)):
         if programs:
-            lines += [f"[group:{group}]", f"programs={','.join(program.name for program in programs)}"]
+            names = ",".join(program.name for program in programs)
+            lines += [f"[group:{group}]", f"programs={names}", f"priority={priority}"]
         for program in programs:
             lines += _section(home, program, autostart=group == "servers")
-        # Groups stop in the reverse order of their priority: the servers last.
-        if programs:
-            lines.insert(lines.index(f"[group:{group}]") + 2, f"priority={10 if group == 'servers' else 20}")
     return "\n".join(lines) + "\n"
 
 
@@ -149,10 +162,3 @@ def _section(home: StackHome, program: Program, *, autostart: bool) -> list[str]
 def _value(text: str | Path) -> str:
     """Escape what supervisord would expand."""
     return str(text).replace("%", "%%")
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return False

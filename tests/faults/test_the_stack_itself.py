@@ -148,6 +148,13 @@ def test_data_outlives_a_stop_and_a_kill_of_everything(own_stack: OwnStack) -> N
     assert is_healthy(own_stack.home.values["PUBLIC_URL"])
 
 
+def test_up_starts_again_what_was_given_up(stack: RunningStack) -> None:
+    Supervisor(stack.home).call("stopProcess", "application:dispatcher")
+    assert Supervisor(stack.home).states()["dispatcher"]["statename"] == "STOPPED"
+    OwnStack(stack.home).up()
+    assert Supervisor(stack.home).states()["dispatcher"]["statename"] == RUNNING
+
+
 def test_a_program_that_cannot_start_is_named_with_its_last_lines(own_stack: OwnStack) -> None:
     own_stack.home.prepare()
     (own_stack.home.postgres).mkdir()  # not a database
