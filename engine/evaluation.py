@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from engine.estimators.base import Estimator, Progress, ProgressCallback
+from engine.estimators.base import BLAS, Estimator, Progress, ProgressCallback
 from engine.interactions import Float32, Int32
 from engine.metrics import DEFAULT_KS, TITLES, coverage, find_hits, per_user_metrics
 from engine.splitting import Split
@@ -92,7 +92,15 @@ def evaluate(
     """Rank the whole catalogue for every test user, train items left out, and measure.
 
     progress is called between blocks of users and may raise to cancel.
+    BLAS runs on one thread meanwhile: the blocks of users are what runs in parallel.
     """
+    with BLAS.limit(limits=1, user_api="blas"):
+        return _evaluate(estimator, split, ks, progress, seed)
+
+
+def _evaluate(
+    estimator: Estimator, split: Split, ks: Sequence[int], progress: ProgressCallback | None, seed: int
+) -> Evaluation:
     users = np.flatnonzero(np.diff(split.test.indptr)).astype(np.int32)
     n_items, depth = split.test.shape[1], max(ks)
     top = np.empty((len(users), depth), np.int32)
@@ -180,6 +188,7 @@ def intervals(columns: Sequence[npt.NDArray], seed: int = 0) -> list[Interval]:
         for start in range(0, REPLICATES, 50):
             drawn = rng.integers(0, n, (50, n)) + n * np.arange(50)[:, None]
             counts = np.bincount(drawn.ravel(), minlength=50 * n).reshape(50, n)
-            resampled[start : start + 50] = counts @ values / n
+            with BLAS.limit(limits=1, user_api="blas"):
+                resampled[start : start + 50] = counts @ values / n
         low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
     return [Interval(float(m), float(a), float(b)) for m, a, b in zip(means, low, high, strict=True)]

@@ -38,6 +38,7 @@ from engine.topk import top_k
 STEPS = 2  # of conjugate gradients in a half sweep: follows an exact solver, see PERFORMANCE
 EXACT_STEPS = 40  # for the last half sweep and for fold-in: to convergence
 CHUNKS = 64
+WIDE = 256  # narrower factors are faster on one BLAS thread: more of them only spin while they wait
 
 
 # The defaults come from a grid of factors, weight and regularization, measured by NDCG@10 on validation
@@ -148,7 +149,8 @@ class ALS(Estimator):
         self.item_factors_ = np.zeros((self.n_items_, width), np.float32)
         self.item_factors_[:, : c.factors] = start
         del start
-        with ThreadPoolExecutor(self.threads) as pool, BLAS.limit(limits=self.threads, user_api="blas"):
+        blas_threads = self.threads if width >= WIDE else 1
+        with ThreadPoolExecutor(self.threads) as pool, BLAS.limit(limits=blas_threads, user_api="blas"):
             for iteration in range(c.iterations):
                 progress(Progress("fit", 2 * iteration, 2 * c.iterations + 1, "Shoppers"))
                 self._half_sweep(self.user_factors_, self.item_factors_, users, pool, STEPS)
