@@ -42,10 +42,13 @@ class LocalBackend:
 
     def apply(self, spec: ReleaseSpec) -> None:
         local_process.reap()
-        for number in range(spec.replicas):
-            self._apply_one(spec, f"{spec.key}-{number}")
-        for folder in self._folders(spec.key)[spec.replicas :]:
-            self._remove_one(folder)
+        try:
+            for number in range(spec.replicas):
+                self._apply_one(spec, f"{spec.key}-{number}")
+            for folder in self._folders(spec.key)[spec.replicas :]:
+                self._remove_one(folder)
+        except OSError as error:  # no room, no port, no process: whatever it is, it may pass
+            raise BackendError(f"The servers cannot be started on this machine: {error}") from error
 
     def observe(self, key: ReleaseKey) -> WorkloadStatus:
         local_process.reap()
@@ -88,9 +91,11 @@ class LocalBackend:
             if not is_mine:
                 return  # another worker is at it this very moment
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            state = _read(folder)
+            state = _read(folder) or _adopt(folder)
             process = _process(state)
             if process is not None and process.is_alive():
+                if "adopted" in state:
+                    _write(folder / "state.json", json.dumps(state))
                 if "stopping_at" not in state:
                     return
                 local_process.end(process, state["session"], at_once=True)
@@ -104,21 +109,18 @@ class LocalBackend:
             _write(folder / "state.json", json.dumps(state))
 
     def _start(self, spec: ReleaseSpec, folder: Path, state: dict[str, Any]) -> dict[str, Any]:
-        try:
-            port = choose_port(state.get("port"), self._ports_of_others(folder))
-            _write(folder / "signing.key", spec.signing_key)
-            _write(folder / "config.json", json.dumps(_server_config(spec, folder, port)))
-            log = folder / "server.log"
-            if log.exists() and log.stat().st_size > LOG_MAX_BYTES:
-                log.replace(folder / "server.log.1")
-            session, pid = local_process.start(
-                [*self.server, "--config", str(folder / "config.json")],
-                folder=folder,
-                environment=_environment(folder),
-                log=log,
-            )
-        except OSError as error:
-            raise BackendError(f"The server of {spec.key} could not be started: {error}") from error
+        port = choose_port(state.get("port"), self._ports_of_others(folder))
+        _write(folder / "signing.key", spec.signing_key)
+        _write(folder / "config.json", json.dumps(_server_config(spec, folder, port)))
+        log = folder / "server.log"
+        if log.exists() and log.stat().st_size > LOG_MAX_BYTES:
+            log.replace(folder / "server.log.1")
+        session, pid = local_process.start(
+            [*self.server, "--config", str(folder / "config.json")],
+            folder=folder,
+            environment=_environment(folder),
+            log=log,
+        )
         found, shell = ProcessId.find(pid), ProcessId.find(session)
         return {
             "pid": pid,
@@ -136,7 +138,7 @@ class LocalBackend:
         with self._lock(folder.name) as is_mine:
             if not is_mine:
                 return
-            state = _read(folder)
+            state = _read(folder) or _adopt(folder)
             process = _process(state)
             if process is None or not process.is_alive():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -212,6 +214,25 @@ def _count_end(folder: Path, state: dict[str, Any], now: float) -> dict[str, Any
         "next_start_at": ended_at + wait_s,
         "last_end": local_reasons.how_it_ended(folder),
         "is_counted": True,
+    }
+
+
+def _adopt(folder: Path) -> dict[str, Any]:
+    """Find a server whose starter died before it could note it; empty if there is none."""
+    found = local_process.find_server(folder)
+    try:
+        port = json.loads((folder / "config.json").read_text())["port"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    if found is None:
+        return {}
+    return {
+        "pid": found.pid,
+        "start_ticks": found.start_ticks,
+        "session": os.getsid(found.pid),
+        "port": port,
+        "started_at": time.time(),
+        "adopted": True,
     }
 
 

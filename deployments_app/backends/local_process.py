@@ -79,6 +79,16 @@ def end(process: ProcessId, session: int, *, at_once: bool) -> None:
     process.signal_session(session, signal.SIGKILL if at_once else signal.SIGTERM)
 
 
+def find_server(folder: Path) -> ProcessId | None:
+    """Find the live server of a folder by what its shell wrote, if the number still is that server's."""
+    try:
+        found = ProcessId.find(int((folder / "pid").read_text()))
+        command = Path(f"/proc/{found.pid}/cmdline").read_bytes() if found else b""
+    except (OSError, ValueError):
+        return None
+    return found if os.fsencode(folder / "config.json") in command else None
+
+
 def is_ending(folder: Path, state: dict[str, Any]) -> bool:
     """Tell whether a process that is not alive any more has not been collected yet by its shell."""
     shell = ProcessId(state["session"], state["session_ticks"]) if "session_ticks" in state else None

@@ -19,6 +19,7 @@ from deployments_app.backends.local import BACK_OFF_S, LocalBackend
 from deployments_app.backends.local_process import ProcessId
 from deployments_app.testing import BackendContract, wait_until
 from engine.tests.serving_process import make_artifact
+from portal.core.errors import BackendError
 
 numbers = count(1)
 
@@ -126,6 +127,31 @@ class TestLocalBackend(BackendContract):
         assert state_of(backend, spec.key)["failures"] >= 3
         assert list(BACK_OFF_S) == sorted(BACK_OFF_S)
         assert BACK_OFF_S[1] == 0  # the first end is no habit: back at once
+
+    def test_a_server_whose_starter_died_before_noting_it_is_adopted(self, backend, release):
+        spec = release()
+        before = self.await_ready(backend, spec)
+        pid = state_of(backend, spec.key)["pid"]
+        (folder_of(backend, spec) / "state.json").unlink()
+        assert self.await_ready(backend, spec).endpoints == before.endpoints
+        assert state_of(backend, spec.key)["pid"] == pid
+
+    def test_a_server_nobody_noted_is_removed_with_its_release(self, backend, release):
+        spec = release()
+        self.await_ready(backend, spec)
+        process = process_of(backend, spec.key)
+        (folder_of(backend, spec) / "state.json").unlink()
+        self.await_gone(backend, spec.key)
+        assert not process.is_alive()
+
+    def test_no_room_on_the_machine_is_a_reason_that_may_pass(self, backend, make_spec, monkeypatch):
+        def full(*args, **options):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("deployments_app.backends.local.local_process.start", full)
+        with pytest.raises(BackendError, match="No space left") as refusal:
+            backend.apply(make_spec())
+        assert refusal.value.retryable
 
     def test_two_workers_at_once_start_one_server(self, backend, make_spec):
         spec = make_spec()

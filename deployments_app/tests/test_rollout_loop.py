@@ -314,7 +314,6 @@ KILL_AFTER = [
 
 
 @pytest.mark.parametrize("line", KILL_AFTER)
-@pytest.mark.django_db(transaction=True)
 def test_a_worker_killed_after_any_step_loses_nothing(world, monkeypatch, line):
     """One worker dies after this line, the next finds the lease expired and goes on; so at every turn."""
     world.make_live()
