@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.core.models import User
 from portal.core.people import sign_in_links
@@ -31,6 +31,7 @@ class SignOut(LogoutView):
 
 
 @login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
 def sign_in_by_link(request: HttpRequest, user_id: str, token: str) -> HttpResponse:
     """Sign in by a one-time link; the GET only shows the button, so a mail scanner does not use it up."""
     user = User.objects.filter(pk=user_id, is_active=True).first()
@@ -43,6 +44,7 @@ def sign_in_by_link(request: HttpRequest, user_id: str, token: str) -> HttpRespo
 
 
 @sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
 def change_password(request: HttpRequest) -> HttpResponse:
     """Set or change one's own password; other sessions of the person end."""
     form_class: Any = PasswordChangeForm if request.user.has_usable_password() else SetPasswordForm

@@ -7,7 +7,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, generate_latest
 
 from portal.core.errors import NotPermitted
@@ -19,6 +19,7 @@ _LOCAL = {"127.0.0.1", "::1", ""}
 
 
 @login_not_required
+@require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """Tell whether the process answers and reaches its database."""
     try:
@@ -30,6 +31,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 @login_not_required
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus metrics of this process, to this machine only; a cluster scrapes by the pod's own port."""
     if request.META.get("REMOTE_ADDR", "") not in _LOCAL:

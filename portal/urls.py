@@ -40,6 +40,7 @@ urlpatterns = [
     path("<slug:shop>/", include(shop_pages)),
 ]
 
-handler403 = "portal.views.forbidden"
-handler404 = "portal.views.not_found"
-handler500 = "portal.views.server_error"
+handler400 = "portal.failures.bad_request"
+handler403 = "portal.failures.forbidden"
+handler404 = "portal.failures.not_found"
+handler500 = "portal.failures.server_error"

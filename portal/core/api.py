@@ -80,8 +80,8 @@ class ApiView(APIView):
         return api_shop(self.request, self.actor)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if request.method == "POST" and not self.repeatable:
-            post = self.post  # type: ignore[attr-defined]
+        post = getattr(self, "post", None)  # without one, DRF answers 405
+        if request.method == "POST" and post is not None and not self.repeatable:
             self.post = lambda drf_request, *a, **k: run_once(  # type: ignore[attr-defined]
                 drf_request, self.actor, lambda: post(drf_request, *a, **k)
             )

@@ -4,16 +4,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.functional import SimpleLazyObject
 
 from portal.core.actors import Actor, person
 from portal.core.errors import PortalError
 from portal.core.ids import new_id
 from portal.core.models import Shop
-from portal.core.problems import problem, problem_http_response
+from portal.core.problems import database_away, problem, problem_http_response, refused_by_database
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 
@@ -66,27 +67,31 @@ class PortalErrorMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, (OperationalError, InterfaceError)):
-            error = database_away()
-        if not isinstance(error, PortalError):
+            return database_away_response(request)
+        refusal = refused_by_database(error) if isinstance(error, DatabaseError) else error
+        if not isinstance(refusal, PortalError):
             return None
-        if request.path.startswith(("/api/", "/gateway/")):
-            return problem_http_response(request, error)
+        if is_for_machines(request):
+            return problem_http_response(request, refusal)
         response = render(
-            request, "errors/problem.html", {"problem": problem(error, request)}, status=error.status
+            request, "errors/problem.html", {"problem": problem(refusal, request)}, status=refusal.status
         )
-        for name, value in error.headers.items():
+        for name, value in refusal.headers.items():
             response[name] = value
         return response
 
 
-def database_away() -> PortalError:
-    """Make the refusal for a database that does not answer: 503, try again in five seconds."""
-    error = PortalError(
-        "The database does not answer. Nothing was changed; serving goes on. Try again in a moment."
-    )
-    error.status, error.code, error.title = 503, "database_away", "Aisle is waiting for its database"
-    error.headers["Retry-After"] = "5"
-    return error
+def is_for_machines(request: HttpRequest) -> bool:
+    """Tell whether a refusal is read by a program: problem+json, not a page."""
+    return request.path.startswith(("/api/", "/gateway/"))
+
+
+def database_away_response(request: HttpRequest) -> HttpResponse:
+    """Answer 503 without asking the database for anything more, e.g. who is signed in."""
+    error = database_away()
+    if is_for_machines(request):
+        return problem_http_response(request, error)
+    return HttpResponse(render_to_string("errors/503.html"), status=error.status, headers=error.headers)
 
 
 def page_actor(request: HttpRequest) -> Actor:

@@ -1,11 +1,12 @@
 """Errors as `application/problem+json` (RFC 9457)."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -15,6 +16,7 @@ from portal.core import errors
 from portal.core.errors import PortalError
 
 CONTENT_TYPE = "application/problem+json"
+UNIQUE_VIOLATION = "23505"
 
 
 def problem(error: PortalError, request: Any) -> dict[str, Any]:
@@ -65,9 +67,9 @@ def as_portal_error(error: Exception) -> PortalError | None:
     if isinstance(error, (BadRequest, ModelValidationError)):
         return errors.InvalidInput("; ".join(getattr(error, "messages", [str(error)])))
     if isinstance(error, (OperationalError, InterfaceError)):
-        from portal.core.middleware import database_away
-
         return database_away()
+    if isinstance(error, DatabaseError):
+        return refused_by_database(error)
     if isinstance(error, exceptions.ValidationError):
         items = field_errors(error.detail)
         sentence = "; ".join(f"{item['pointer'] or 'body'}: {item['detail']}" for item in items[:3])
@@ -77,10 +79,34 @@ def as_portal_error(error: Exception) -> PortalError | None:
     return None
 
 
+def database_away() -> PortalError:
+    """Make the refusal for a database that does not answer: 503, try again in five seconds."""
+    error = PortalError(
+        "The database does not answer. Nothing was changed; serving goes on. Try again in a moment."
+    )
+    error.status, error.code, error.title = 503, "database_away", "Aisle is waiting for its database"
+    error.headers["Retry-After"] = "5"
+    return error
+
+
+def refused_by_database(error: DatabaseError) -> PortalError | None:
+    """Translate what only the database could see: a value it cannot hold, or a race for a unique name."""
+    if isinstance(error, DataError):
+        return errors.InvalidInput(
+            "A value cannot be stored: it is too long, too large, or contains a NUL character.",
+            code="value_out_of_range",
+        )
+    if isinstance(error, IntegrityError) and getattr(error.__cause__, "sqlstate", "") == UNIQUE_VIOLATION:
+        return errors.Conflict(
+            "Somebody else made the same at this very moment. Look at it again and decide anew."
+        )
+    return None
+
+
 def _from_api_exception(error: exceptions.APIException) -> PortalError:
     known = PortalError(str(error.detail), code=error.default_code)
     known.status = error.status_code
-    known.title = str(error.default_detail).rstrip(".")
+    known.title = HTTPStatus(error.status_code).phrase
     header = getattr(error, "auth_header", None)
     if header:
         known.headers["WWW-Authenticate"] = header
@@ -93,7 +119,11 @@ def _from_api_exception(error: exceptions.APIException) -> PortalError:
 def field_errors(detail: Any, pointer: str = "") -> list[dict[str, Any]]:
     """Flatten DRF's nested error detail into a list with JSON pointers."""
     if isinstance(detail, dict):
-        return [item for name, value in detail.items() for item in field_errors(value, f"{pointer}/{name}")]
+        return [
+            item
+            for name, value in detail.items()
+            for item in field_errors(value, f"{pointer}/{_escaped(str(name))}")
+        ]
     if isinstance(detail, list):
         nested = [
             item
@@ -104,6 +134,11 @@ def field_errors(detail: Any, pointer: str = "") -> list[dict[str, Any]]:
         plain = [value for value in detail if not isinstance(value, dict)]
         return nested + [_item(pointer, value) for value in plain]
     return [_item(pointer, detail)]
+
+
+def _escaped(name: str) -> str:
+    """Write a name as a part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _item(pointer: str, value: Any) -> dict[str, Any]:
