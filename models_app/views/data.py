@@ -11,7 +11,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from engine.estimators import ALGORITHMS
 from engine.synthetic import make_shop
@@ -30,6 +30,7 @@ SAMPLE_SIZES = {"small": (40, 300), "medium": (400, 5_000), "large": (2_000, 40_
 ROW_LIMIT = 12  # of the preview
 
 
+@require_safe
 def data_list(request: HttpRequest) -> HttpResponse:
     authorize(request.actor, "datasets.read", request.shop)
     page = Paginator(rows.datasets(request.shop), 50).get_page(request.GET.get("page"))
@@ -38,6 +39,7 @@ def data_list(request: HttpRequest) -> HttpResponse:
     return render(request, "models_app/data_list.html", {"page": page, "table": table, **_may(request)})
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def data_new(request: HttpRequest) -> HttpResponse:
     """Upload a file into a new dataset, or as the next version of one."""
     authorize(request.actor, "datasets.write", request.shop)
@@ -55,6 +57,7 @@ def data_new(request: HttpRequest) -> HttpResponse:
     return render(request, "models_app/data_new.html", context, status=422 if form.errors else 200)
 
 
+@require_safe
 def dataset_version_detail(request: HttpRequest, version_id: str) -> HttpResponse:
     """One version, whatever it is in: columns to look at, a check under way, problems, or the report."""
     authorize(request.actor, "datasets.read", request.shop)
@@ -62,6 +65,7 @@ def dataset_version_detail(request: HttpRequest, version_id: str) -> HttpRespons
     return render(request, "models_app/dataset_version_detail.html", _version_context(request, version))
 
 
+@require_safe
 def dataset_version_status(request: HttpRequest, version_id: str) -> HttpResponse:
     """The part of the page that changes while a worker reads; ends by loading the page again."""
     authorize(request.actor, "datasets.read", request.shop)
@@ -75,6 +79,7 @@ def dataset_version_status(request: HttpRequest, version_id: str) -> HttpRespons
 @require_POST
 def version_columns(request: HttpRequest, version_id: str) -> HttpResponse:
     """Set what each column is, and start the check."""
+    authorize(request.actor, "datasets.write", request.shop)
     version = rows.dataset_version(request.shop, version_id)
     form = ColumnsForm(version, request.POST)
     if form.is_valid():
@@ -116,6 +121,7 @@ def version_retry(request: HttpRequest, version_id: str) -> HttpResponse:
     return redirect("dataset_version_detail", request.shop.slug, again.pk)
 
 
+@require_safe
 def version_file(request: HttpRequest, version_id: str, kind: str) -> HttpResponseBase:
     """Download a file as it came, as an attachment whatever it holds."""
     if kind not in ("interactions", "items"):
@@ -125,12 +131,13 @@ def version_file(request: HttpRequest, version_id: str, kind: str) -> HttpRespon
     )
 
 
+@require_safe
 def sample_file(request: HttpRequest, size: str) -> HttpResponse:
     """A small file to try with: the same columns a shop would send."""
     if size not in SAMPLE_SIZES:
         raise NotFound("Samples are small, medium or large.")
     items, count = SAMPLE_SIZES[size]
-    shop = make_shop(n_users=max(20, count // 12), n_items=items, n_interactions=count, seed=7)
+    shop = make_shop(n_users=max(40, count // 12), n_items=items, n_interactions=count, seed=7)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ratings.csv"
         shop.write_interactions_csv(path)

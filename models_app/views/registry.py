@@ -5,6 +5,7 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from models_app import charts
 from models_app.selectors import rows
@@ -13,6 +14,7 @@ from models_app.views.training import MAIN_METRIC, run_name, verdict_of
 from portal.core.permissions import authorize, is_permitted
 
 
+@require_safe
 def model_list(request: HttpRequest) -> HttpResponse:
     authorize(request.actor, "models.read", request.shop)
     page = Paginator(rows.registered_models(request.shop), 50).get_page(request.GET.get("page"))
@@ -21,6 +23,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
     return render(request, "models_app/model_list.html", {"page": page, "table": table})
 
 
+@require_safe
 def model_detail(request: HttpRequest, model_id: str) -> HttpResponse:
     """A model's versions, and its main metric across them."""
     authorize(request.actor, "models.read", request.shop)
@@ -41,6 +44,7 @@ def model_detail(request: HttpRequest, model_id: str) -> HttpResponse:
     return render(request, "models_app/model_detail.html", {"model": model, "page": page, "chart": chart})
 
 
+@require_safe
 def version_detail(request: HttpRequest, version_id: str) -> HttpResponse:
     """One version: what it is made of, how good it is, what a shopper would see."""
     authorize(request.actor, "models.read", request.shop)
@@ -60,6 +64,7 @@ def version_detail(request: HttpRequest, version_id: str) -> HttpResponse:
     return render(request, "models_app/version_detail.html", context)
 
 
+@require_safe
 def version_card(request: HttpRequest, version_id: str) -> HttpResponse:
     """The model card as Markdown, to keep beside the model."""
     authorize(request.actor, "models.read", request.shop)

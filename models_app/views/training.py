@@ -7,7 +7,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from engine.estimators import ALGORITHMS
 from engine.parameters import config_fields
@@ -34,6 +34,7 @@ STAGE_LABELS = {
 }
 
 
+@require_safe
 def run_list(request: HttpRequest) -> HttpResponse:
     authorize(request.actor, "training.read", request.shop)
     page = Paginator(rows.training_runs(request.shop), 50).get_page(request.GET.get("page"))
@@ -41,6 +42,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     return render(request, "models_app/run_list.html", context)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def run_new(request: HttpRequest) -> HttpResponse:
     """Choose data, algorithms, their settings and the split; everything has a sensible default."""
     authorize(request.actor, "training.run", request.shop)
@@ -63,12 +65,14 @@ def run_new(request: HttpRequest) -> HttpResponse:
     return render(request, "models_app/run_new.html", context, status=422 if form.errors else 200)
 
 
+@require_safe
 def run_detail(request: HttpRequest, run_id: str) -> HttpResponse:
     authorize(request.actor, "training.read", request.shop)
     run = rows.training_run(request.shop, run_id)
     return render(request, "models_app/run_detail.html", _run_context(request, run))
 
 
+@require_safe
 def run_status(request: HttpRequest, run_id: str) -> HttpResponse:
     """The part of a run's page that changes while it works; a finished run loads the whole page again."""
     authorize(request.actor, "training.read", request.shop)
@@ -86,12 +90,14 @@ def run_cancel(request: HttpRequest, run_id: str) -> HttpResponse:
     return redirect("run_detail", request.shop.slug, run.pk)
 
 
+@require_safe
 def compare(request: HttpRequest) -> HttpResponse:
     """Runs side by side: those started together, or those named in `runs`."""
     authorize(request.actor, "training.read", request.shop)
     return render(request, "models_app/compare.html", _comparison_context(request))
 
 
+@require_safe
 def compare_status(request: HttpRequest) -> HttpResponse:
     """The comparison while its runs are under way."""
     authorize(request.actor, "training.read", request.shop)

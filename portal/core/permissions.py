@@ -39,6 +39,7 @@ ACTIONS: dict[str, Action] = {
     "rollouts.rollback": _action((P, O, S), "rollouts:rollback", "roll back"),
     "deployments.write": _action((O, S), "admin", "create or change deployments and environments"),
     "keys.write": _action((P, O, S), None, "issue or revoke serving keys"),
+    "tokens.read": _action((V, A, P, O, S), None, "see tokens"),
     "tokens.write": _action((A, P, O, S), None, "create or revoke tokens"),
     "people.read": _action((V, A, P, O, S), "admin", "see people"),
     "people.write": _action((S,), None, "change people and roles"),

@@ -5,7 +5,7 @@ import secrets
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -73,8 +73,9 @@ def revoke_token(*, actor: Actor, shop: Shop, token_id: str) -> ApiToken:
     return token
 
 
-def visible_tokens(actor: Actor, shop: Shop):  # type: ignore[no-untyped-def]
+def visible_tokens(actor: Actor, shop: Shop) -> QuerySet[ApiToken]:
     """Tokens the actor may see: an admin all of the shop, others their own."""
+    authorize(actor, "tokens.read", shop)
     tokens = ApiToken.objects.filter(shop=shop).order_by("-created_at")
     return tokens if actor.role_in(shop) == Role.ADMIN else tokens.filter(created_by=actor.user)
 
