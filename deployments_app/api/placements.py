@@ -1,5 +1,7 @@
 """Environments, placements, what serves there, its keys and releases."""
 
+from typing import Any
+
 from django.urls import path
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -79,17 +81,20 @@ class DeploymentEventsView(ApiView):
 class RollbackView(ApiView):
     """Give everybody an earlier release at once; `to_release: null` is the last good one."""
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        self.received_at = timezone.now()  # what is measured begins when the click arrives
+        return super().dispatch(request, *args, **kwargs)
+
     @extend_schema(
         request=RollbackSerializer, responses={202: RolloutSerializer}, operation_id="deployments_rollback"
     )
     def post(self, request: Request, deployment_id: str) -> Response:
-        received_at = timezone.now()
         rollout = rollbacks.roll_back(
             self.actor,
             self.shop,
             selectors.deployment(self.shop, deployment_id),
             to_release=self.read(RollbackSerializer)["to_release"],
-            received_at=received_at,
+            received_at=self.received_at,
         )
         return accepted(rollout, dict(RolloutSerializer(selectors.rollout(self.shop, rollout.pk)).data))
 

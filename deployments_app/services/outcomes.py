@@ -94,12 +94,14 @@ def note_phase(rollout: Rollout, reason: str) -> None:
 
 
 def _apply_request(rollout: Rollout) -> None:
-    promotion = rollout.promotion
-    if promotion is None or promotion.status != "approved":
+    asked = Promotion.objects.select_for_update(no_key=True).filter(
+        pk=rollout.promotion_id, status="approved"
+    )
+    promotion = asked.first()
+    if promotion is None:
         return
-    locked = Promotion.objects.select_for_update(no_key=True).get(pk=promotion.pk)
     transition(
-        locked,
+        promotion,
         "applied",
         actor=system("rollout"),
         shop=rollout.shop_id,
