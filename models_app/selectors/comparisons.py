@@ -1,6 +1,6 @@
 """Runs side by side: metrics with the best marked, what is no different from it, and what else differs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -107,6 +107,11 @@ def why_not_comparable(runs: Iterable[TrainingRun]) -> str:
         if run.split != first.split or run.seed != first.seed:
             return "Not comparable: the runs held out other choices (another split or seed)."
     return ""
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """List one run's metrics by title, in the order in which the engine lists them."""
+    return [(metric_title(name), metrics[name]) for name in sorted(metrics, key=_metric_order)]
 
 
 def _metric_order(name: str) -> tuple[int, str, int]:

@@ -16,7 +16,7 @@ from models_app.forms import TrainingForm
 from models_app.live import live_version
 from models_app.models import RunRole, TrainingRun
 from models_app.selectors import rows
-from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs
+from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs, metric_rows
 from models_app.selectors.plans import plan_training
 from models_app.selectors.previews import preview, sample_users
 from models_app.services import training as service
@@ -210,7 +210,7 @@ def _run_context(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
         "steps": _stages(run),
         "verdict": verdict_of(run),
         "curve": charts.curve_figure(run.curve) if len(run.curve) > 1 else None,
-        "metrics": run.metrics,
+        "metrics": metric_rows(run.metrics),
         "log": run.log.splitlines()[-200:],
         "may_cancel": is_permitted(request.actor, "training.run", request.shop),
         "may_ask": is_permitted(request.actor, "promotions.request", request.shop),
