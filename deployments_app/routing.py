@@ -1,6 +1,6 @@
 """What the gateways have to know, read from rows alone: every agent asks ten times a second.
 
-Columns, not objects, are read, and unordered: that halves what an answer costs (8.4 to 4.3 ms of a processor).
+Columns, not objects, are read, and unordered: that halves the processor time of an answer (8.4 to 4.3 ms).
 """
 
 from collections import defaultdict
