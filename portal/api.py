@@ -23,7 +23,7 @@ from deployments_app.gateway_api import gateway_report, gateway_routes
 from deployments_app.gateway_report import Report
 from monitoring_app.services.judging import judge_rollouts
 from monitoring_app.services.metrics import ingest_gateway_report
-from portal.core import openapi, people, tokens  # noqa: F401 - openapi registers itself
+from portal.core import people, tokens
 from portal.core.api import ApiView, JobSerializer, StrictSerializer
 from portal.core.models import ApiToken, Event, Membership, Role
 from portal.core.permissions import ACTIONS, SCOPES, refusal

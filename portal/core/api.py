@@ -1,5 +1,6 @@
 """What every API view shares: the actor, the shop, strict input, cursor pages, 202 for long work."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,7 @@ from portal.core.idempotency import run_once
 from portal.core.models import LeasedJob, Shop
 
 MAX_PAGE_SIZE = 200
+_PAGE_TOKEN = re.compile(r"[A-Za-z0-9+/=]{1,400}")
 
 
 class StrictSerializer(serializers.Serializer):
@@ -50,6 +52,12 @@ class CursorPages(CursorPagination):
         if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= MAX_PAGE_SIZE:
             raise InvalidInput(f"page_size is a number from 1 to {MAX_PAGE_SIZE}, not {given[:20]!r}.")
         return int(given)
+
+    def decode_cursor(self, request: Any) -> Any:
+        given = request.query_params.get("page_token")
+        if given is not None and _PAGE_TOKEN.fullmatch(given) is None:
+            raise InvalidInput("This page_token is none that was given out. Begin without one.")
+        return super().decode_cursor(request)
 
     def get_paginated_response(self, data: Any) -> Response:
         link = self.get_next_link()
