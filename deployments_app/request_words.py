@@ -198,7 +198,7 @@ def _item(
         "title": line["title"],
         "item_id": line["item_id"],
         "kind": line["category"],
-        "price": figures.decimal(line["price"], 2) if line["price"] is not None else "",
+        "price": "",
         "rank": line["rank"] if rank is ... else rank,
         "move": move,
         "was": line["rank"] + moved if moved else None,
@@ -255,6 +255,8 @@ def about_shoppers(known: int | None, weight_pct: float) -> str:
     """Say how many of the known shoppers a share is; empty when nobody is known."""
     if not known:
         return ""
+    if weight_pct == 100:
+        return f"all {figures.whole(known)} known shoppers"
     return f"about {figures.whole(round(known * weight_pct / 100))} shoppers"
 
 

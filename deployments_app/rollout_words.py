@@ -198,12 +198,24 @@ def measured_facts(rollout: Rollout) -> list[dict[str, Any]]:
     ]
 
 
+def cannot_roll_back(deployment: Deployment, target: RollbackTarget) -> str | None:
+    """Say why there is nothing to press, as the page's other buttons answer it."""
+    stable, last_good = deployment.stable, deployment.last_good
+    is_under_way = deployment.active_rollout_id is not None
+    if target.release is not None or is_under_way or stable is None or last_good is None:
+        return target.cannot
+    return (
+        f"Release {stable.number} is live since a rollback. To serve release {last_good.number} again, "
+        "restore it from the history."
+    )
+
+
 def rollback_effect(
     deployment: Deployment, target: RollbackTarget, shoppers: int | None, last: Rollout | None
 ) -> str:
     """Say what one press of Roll back does, and how long it takes."""
     if target.release is None:
-        return target.cannot or "There is nothing to roll back to."
+        return cannot_roll_back(deployment, target) or ""
     who = about_shoppers(shoppers, target.share_pct) or f"{target.share_pct}{figures.SPACE}% of shoppers"
     who = "everybody" if target.share_pct == 100 else who
     if target.leaves is None or target.share_pct == 0:

@@ -36,6 +36,8 @@ class Deployment(Leased):
     last_good_until = models.DateTimeField(null=True, blank=True)  # warm until then
     live_since = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+    active_rollout_id: str | None  # not columns: selectors.deployments annotates these two
+    known_shoppers: int | None
 
     class Meta:
         constraints = [

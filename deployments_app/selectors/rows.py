@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from deployments_app.models import (
@@ -29,6 +30,7 @@ GATEWAY_LIVE_S = 10.0  # an agent that has not reported for so long counts as aw
 NAME_MAX = 40
 
 _VERSION = "model_version__registered_model"
+_SHOPPERS = "model_version__run__dataset_version__user_count"
 
 
 def environments(shop: Shop) -> QuerySet[Environment]:
@@ -41,14 +43,20 @@ def environment(shop: Shop, name: str) -> Environment:
 
 
 def deployments(shop: Shop) -> QuerySet[Deployment]:
-    """The placements, oldest first, with what serves now and `active_rollout_id`."""
+    """The placements, oldest first, with what serves now, `active_rollout_id` and `known_shoppers`.
+
+    known_shoppers: how many were in the data that the live release was trained on; None where nothing serves.
+    """
     releases = [f"{role}__{_VERSION}" for role in ("stable", "canary", "last_good")]
     servers = [f"{role}__workload" for role in ("stable", "canary", "last_good")]
     active = Rollout.objects.filter(deployment=OuterRef("pk"), status__in=ACTIVE)
     return (
         Deployment.objects.filter(shop=shop)
         .select_related("environment", "shop", *releases, *servers)
-        .annotate(active_rollout_id=Subquery(active.values("pk")[:1]))
+        .annotate(  # type: ignore[no-redef]
+            active_rollout_id=Subquery(active.values("pk")[:1]),
+            known_shoppers=Coalesce(F(f"stable__{_SHOPPERS}"), F(f"canary__{_SHOPPERS}")),
+        )
         .order_by("created_at")
     )
 
@@ -204,16 +212,6 @@ def rollout_counts(shop: Shop) -> dict[str, int]:
     """How many rollouts are in each status."""
     rows = Rollout.objects.filter(shop=shop).values("status").annotate(count=Count("pk"))
     return {row["status"]: row["count"] for row in rows}
-
-
-def known_shoppers(deployment: Deployment) -> int | None:
-    """How many shoppers the live release knows: those of the data it was trained on."""
-    release = deployment.stable or deployment.canary
-    if release is None:
-        return None
-    rows = Release.objects.filter(pk=release.pk)
-    found: int | None = rows.values_list("model_version__run__dataset_version__user_count", flat=True).get()
-    return found
 
 
 def _one(rows: QuerySet[Any], which: Q, name: str, what: str) -> Any:

@@ -32,7 +32,8 @@ class RollbackTarget:
 
 def rollback_target(deployment: Deployment) -> RollbackTarget:
     """Find where `roll_back` without a named release would lead now."""
-    active = active_rollout(deployment)
+    is_known_idle = getattr(deployment, "active_rollout_id", "") is None
+    active = None if is_known_idle else active_rollout(deployment)
     if active is not None and active.kind == "rollback":
         return RollbackTarget(
             None, cannot=f"A rollback to release {active.release.number} is under way already."
@@ -75,6 +76,10 @@ def last_rollback(deployment: Deployment) -> Rollout | None:
 
 
 def is_warm(release: Release) -> bool:
-    """Tell whether a release's servers are loaded and ready."""
-    servers = Workload.objects.filter(release_id=release.pk).first()
+    """Tell whether a release's servers are loaded and ready, as they were read with it or are now."""
+    servers: Workload | None
+    if Release.workload.is_cached(release):
+        servers = getattr(release, "workload", None)
+    else:
+        servers = Workload.objects.filter(release_id=release.pk).first()
     return servers is not None and servers.is_wanted and servers.ready > 0

@@ -1,6 +1,9 @@
 """Worlds to tell stories in; `told` for servers that are as the test says, `run_dir` for real ones."""
 
+import re
+
 import pytest
+from django.urls import reverse
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +46,23 @@ def run_dir(tmp_path, settings):
         return not backend.loaded()
 
     wait_until(all_gone, within_s=30, what="all servers have ended")
+
+
+@pytest.fixture
+def visit(client, world):
+    """Open a page of the world's shop, or send its form, as a person of a role.
+
+    Returns the answer with its words on one line as `text_`; role None is whoever came last.
+    """
+
+    def open_page(role, name, *args, data=None, status=200, query="", **headers):
+        actor = getattr(world, role) if isinstance(role, str) else role
+        if actor is not None:
+            client.force_login(actor.user)
+        url = reverse(name, args=[world.shop.slug, *args]) + query
+        answer = client.post(url, data) if data is not None else client.get(url, headers=headers)
+        assert answer.status_code == status, answer.content.decode()[-3000:]
+        answer.text_ = re.sub(r"\s+", " ", answer.content.decode())
+        return answer
+
+    return open_page

@@ -15,23 +15,6 @@ WEAK = {"difference": 0.0, "low": -0.02, "high": 0.02, "verdict": "no difference
 
 
 @pytest.fixture
-def visit(client, world):
-    """Open a page as a person of a role; returns the answer with its text."""
-
-    def open_page(role, name, *args, data=None, status=200, query="", **options):
-        actor = getattr(world, role) if isinstance(role, str) else role
-        if actor is not None:  # None: whoever came last
-            client.force_login(actor.user)
-        url = reverse(name, args=[world.shop.slug, *args]) + query
-        answer = client.post(url, data) if data is not None else client.get(url, **options)
-        assert answer.status_code == status, answer.content.decode()[-3000:]
-        answer.text_ = re.sub(r"\s+", " ", answer.content.decode())
-        return answer
-
-    return open_page
-
-
-@pytest.fixture
 def asked(world):
     return world.request()
 

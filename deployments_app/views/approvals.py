@@ -4,10 +4,10 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from deployments_app import request_words as words
 from deployments_app import selectors
@@ -19,13 +19,15 @@ from models_app.models import ModelVersion
 from models_app.selectors import model_version, model_versions
 from portal.core.errors import Conflict, InvalidInput
 from portal.core.permissions import authorize, refusal
+from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
 
 TABS = (("needs", "Needs me"), ("open", "All open"), ("decided", "Decided"))
 VERSIONS_TO_CHOOSE = 30
 
 
-def approvals(request: HttpRequest) -> HttpResponse:
+@require_safe
+def approvals(request: ShopRequest) -> HttpResponse:
     """Requests that wait for this person, all open ones, and those decided."""
     authorize(request.actor, "promotions.read", request.shop)
     tab = request.GET.get("tab", "needs")
@@ -56,7 +58,8 @@ def _line(promotion: Any) -> dict[str, Any]:
     }
 
 
-def promotion_new(request: HttpRequest) -> HttpResponse:
+@require_http_methods(["GET", "HEAD", "POST"])
+def promotion_new(request: ShopRequest) -> HttpResponse:
     """Ask that a version goes live: where, in which steps, and why."""
     authorize(request.actor, "promotions.request", request.shop)
     deployments = list(selectors.deployments(request.shop))
@@ -88,7 +91,7 @@ def promotion_new(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _wanted(request: HttpRequest) -> str | None:
+def _wanted(request: ShopRequest) -> str | None:
     return request.GET.get("deployment") or None
 
 
@@ -119,7 +122,7 @@ def _new_context(version: ModelVersion, form: PromotionForm) -> dict[str, Any]:
     }
 
 
-def _nothing_to_ask(request: HttpRequest, chosen: str, has_placement: bool) -> HttpResponse:
+def _nothing_to_ask(request: ShopRequest, chosen: str, has_placement: bool) -> HttpResponse:
     """Let somebody choose a version, or make the first placement."""
     new_url = reverse("deployment_new", args=[request.shop.slug])
     context = {
@@ -132,7 +135,8 @@ def _nothing_to_ask(request: HttpRequest, chosen: str, has_placement: bool) -> H
     return render(request, "deployments_app/promotion_start.html", context)
 
 
-def promotion_detail(request: HttpRequest, promotion_id: str) -> HttpResponse:
+@require_safe
+def promotion_detail(request: ShopRequest, promotion_id: str) -> HttpResponse:
     """A request with its frozen evidence, and what this person may do about it."""
     authorize(request.actor, "promotions.read", request.shop)
     promotion = selectors.promotion(request.shop, promotion_id)
@@ -140,7 +144,7 @@ def promotion_detail(request: HttpRequest, promotion_id: str) -> HttpResponse:
 
 
 @require_POST
-def promotion_decide(request: HttpRequest, promotion_id: str) -> HttpResponse:
+def promotion_decide(request: ShopRequest, promotion_id: str) -> HttpResponse:
     """Approve, reject, comment, withdraw or start; `do` says which."""
     promotion = selectors.promotion(request.shop, promotion_id)
     do, comment = request.POST.get("do", ""), request.POST.get("comment", "")
@@ -163,7 +167,7 @@ def promotion_decide(request: HttpRequest, promotion_id: str) -> HttpResponse:
     return _after(request, promotion.pk, do) or here
 
 
-def _after(request: HttpRequest, pk: str, do: str) -> HttpResponse | None:
+def _after(request: ShopRequest, pk: str, do: str) -> HttpResponse | None:
     """Tell what came of it; an approval that started a rollout leads there."""
     promotion = selectors.promotion(request.shop, pk)
     rollouts = sorted(promotion.rollouts.all(), key=lambda each: each.created_at)
@@ -180,19 +184,19 @@ def _after(request: HttpRequest, pk: str, do: str) -> HttpResponse | None:
     return None
 
 
-def _approvals(request: HttpRequest, promotion: Promotion) -> str:
+def _approvals(request: ShopRequest, promotion: Promotion) -> str:
     standing = selectors.standing(promotion, request.actor)
     if promotion.status == "open":
         return f"{standing.approvals} of {standing.needed} approvals."
     return "It starts when the rollout under way has ended."
 
 
-def _lock_version(request: HttpRequest) -> int | None:
+def _lock_version(request: ShopRequest) -> int | None:
     text = request.POST.get("lock_version", "")
     return int(text) if text.isdecimal() else None
 
 
-def _context(request: HttpRequest, promotion: Promotion) -> dict[str, Any]:
+def _context(request: ShopRequest, promotion: Promotion) -> dict[str, Any]:
     evidence = promotion.evidence
     standing = selectors.standing(promotion, request.actor)
     environment = promotion.deployment.environment
@@ -227,7 +231,8 @@ def _context(request: HttpRequest, promotion: Promotion) -> dict[str, Any]:
         "is_own": request.actor.user is not None and request.actor.user.pk == promotion.requested_by_id,
         "cannot_comment": refusal(request.actor, "promotions.comment", request.shop),
         "new_url": f"{reverse('promotion_new', args=[request.shop.slug])}?version={version.pk}",
-        "live_is_newer": promotion.status == "open" and standing.is_stale,
+        "is_startable": promotion.status == "approved"
+        and all(each.status in ("failed", "aborted") for each in attempts),
         "problem": "",
         "said": "",
         "curl": curl(f"promotions/{promotion.pk}"),

@@ -5,11 +5,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from deployments_app import rollout_words as words
 from deployments_app import selectors
@@ -18,12 +18,14 @@ from deployments_app.models import Deployment, ServingKey
 from deployments_app.services import environments, keys
 from portal.core.errors import Conflict, InvalidInput
 from portal.core.permissions import authorize, refusal
+from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
 
 HISTORY = 15
 
 
-def deployment_list(request: HttpRequest) -> HttpResponse:
+@require_safe
+def deployment_list(request: ShopRequest) -> HttpResponse:
     authorize(request.actor, "rollouts.read", request.shop)
     rows = list(selectors.deployments(request.shop))
     context = {
@@ -36,7 +38,8 @@ def deployment_list(request: HttpRequest) -> HttpResponse:
     return render(request, "deployments_app/deployment_list.html", context)
 
 
-def deployment_new(request: HttpRequest) -> HttpResponse:
+@require_http_methods(["GET", "HEAD", "POST"])
+def deployment_new(request: ShopRequest) -> HttpResponse:
     """Make a placement, and the shop's first environment with it."""
     authorize(request.actor, "deployments.write", request.shop)
     version = request.POST.get("version") or request.GET.get("version", "")
@@ -70,7 +73,7 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
 _FIRST = {"name": "Home page", "slug": "home"}
 
 
-def _make(request: HttpRequest, form: DeploymentForm) -> Deployment:
+def _make(request: ShopRequest, form: DeploymentForm) -> Deployment:
     asked = form.cleaned_data
     environment = asked.get("environment") or environments.create_environment(
         request.actor,
@@ -89,14 +92,16 @@ def _make(request: HttpRequest, form: DeploymentForm) -> Deployment:
     )
 
 
-def deployment_detail(request: HttpRequest, deployment_id: str) -> HttpResponse:
+@require_safe
+def deployment_detail(request: ShopRequest, deployment_id: str) -> HttpResponse:
     """A placement: live and history."""
     authorize(request.actor, "rollouts.read", request.shop)
     deployment = selectors.deployment(request.shop, deployment_id)
     return _detail(request, deployment, ServingKeyForm())
 
 
-def deployment_status(request: HttpRequest, deployment_id: str) -> HttpResponse:
+@require_safe
+def deployment_status(request: ShopRequest, deployment_id: str) -> HttpResponse:
     """The part of a placement's page that changes by itself."""
     authorize(request.actor, "rollouts.read", request.shop)
     deployment = selectors.deployment(request.shop, deployment_id)
@@ -106,7 +111,7 @@ def deployment_status(request: HttpRequest, deployment_id: str) -> HttpResponse:
 
 
 @require_POST
-def key_new(request: HttpRequest, deployment_id: str) -> HttpResponse:
+def key_new(request: ShopRequest, deployment_id: str) -> HttpResponse:
     """Make a serving key; its text is on the answer, and nowhere else."""
     deployment = selectors.deployment(request.shop, deployment_id)
     form, text = ServingKeyForm(request.POST), ""
@@ -121,7 +126,7 @@ def key_new(request: HttpRequest, deployment_id: str) -> HttpResponse:
 
 
 @require_POST
-def key_revoke(request: HttpRequest, deployment_id: str, key_id: str) -> HttpResponse:
+def key_revoke(request: ShopRequest, deployment_id: str, key_id: str) -> HttpResponse:
     deployment = selectors.deployment(request.shop, deployment_id)
     key = keys.revoke_serving_key(request.actor, request.shop, deployment, key_id)
     messages.success(request, f"Key {key.name} is revoked. Every gateway refuses it within a second.")
@@ -129,7 +134,7 @@ def key_revoke(request: HttpRequest, deployment_id: str, key_id: str) -> HttpRes
 
 
 def _detail(
-    request: HttpRequest, deployment: Deployment, form: ServingKeyForm, key_text: str = ""
+    request: ShopRequest, deployment: Deployment, form: ServingKeyForm, key_text: str = ""
 ) -> HttpResponse:
     history = selectors.rollouts(request.shop).filter(deployment=deployment)
     page = Paginator(history, HISTORY).get_page(request.GET.get("page"))
@@ -154,11 +159,13 @@ def _detail(
     return response
 
 
-def _status(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
+def _status(request: ShopRequest, deployment: Deployment) -> dict[str, Any]:
     target = selectors.rollback_target(deployment)
-    cannot = refusal(request.actor, "rollouts.rollback", request.shop) or target.cannot
+    cannot = refusal(request.actor, "rollouts.rollback", request.shop) or words.cannot_roll_back(
+        deployment, target
+    )
     last = selectors.last_rollback(deployment)
-    shoppers = selectors.known_shoppers(deployment)
+    shoppers = deployment.known_shoppers
     return {
         "deployment": deployment,
         "headline": words.placement_headline(deployment),
@@ -184,7 +191,7 @@ def _key_state(key: ServingKey) -> str:
     return "expired" if key.expires_at <= timezone.now() else "active"
 
 
-def _call(request: HttpRequest, deployment: Deployment) -> str:
+def _call(request: ShopRequest, deployment: Deployment) -> str:
     url = f"{settings.GATEWAY_URL}/{request.shop.slug}/{deployment.slug}/recommendations?user=u42&k=10"
     key = "" if deployment.is_open else ' \\\n  -H "Authorization: Bearer $SERVING_KEY"'
     return f"curl '{url}'{key}"

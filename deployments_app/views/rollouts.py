@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from deployments_app import rollout_words as words
 from deployments_app import selectors
@@ -16,6 +16,7 @@ from deployments_app.models.rollouts import ACTIVE
 from deployments_app.services import rollbacks, rollouts
 from portal.core.errors import Conflict, InvalidInput
 from portal.core.permissions import authorize, refusal
+from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
 
 FEED = 40
@@ -28,15 +29,25 @@ ACTS = {
     "abort": (rollouts.abort_rollout, "Called off. Everybody gets the live release again."),
 }
 
+BUTTONS = {
+    "pause": ("Pause", "pause"),
+    "resume": ("Resume", "play"),
+    "step": ("Next step", "skip-forward"),
+    "promote": ("Promote now", "fast-forward"),
+    "abort": ("Abort", "octagon-x"),
+}
 
-def rollout_detail(request: HttpRequest, rollout_id: str) -> HttpResponse:
+
+@require_safe
+def rollout_detail(request: ShopRequest, rollout_id: str) -> HttpResponse:
     """A rollout or rollback: shares, checks, live numbers, what happened, and what can be done."""
     authorize(request.actor, "rollouts.read", request.shop)
     rollout = selectors.rollout(request.shop, rollout_id)
     return render(request, "deployments_app/rollout_detail.html", _context(request, rollout))
 
 
-def rollout_status(request: HttpRequest, rollout_id: str) -> HttpResponse:
+@require_safe
+def rollout_status(request: ShopRequest, rollout_id: str) -> HttpResponse:
     """The part of a rollout's page that changes by itself; with the buttons when they changed."""
     authorize(request.actor, "rollouts.read", request.shop)
     context = _context(request, selectors.rollout(request.shop, rollout_id))
@@ -45,7 +56,7 @@ def rollout_status(request: HttpRequest, rollout_id: str) -> HttpResponse:
 
 
 @require_POST
-def rollout_act(request: HttpRequest, rollout_id: str) -> HttpResponse:
+def rollout_act(request: ShopRequest, rollout_id: str) -> HttpResponse:
     """Pause, resume, next step, promote now or abort; `do` says which."""
     rollout = selectors.rollout(request.shop, rollout_id)
     do, seen = request.POST.get("do", ""), request.POST.get("lock_version", "")
@@ -62,7 +73,7 @@ def rollout_act(request: HttpRequest, rollout_id: str) -> HttpResponse:
 
 
 @require_POST
-def rollout_note(request: HttpRequest, rollout_id: str) -> HttpResponse:
+def rollout_note(request: ShopRequest, rollout_id: str) -> HttpResponse:
     """Say afterwards why it was done."""
     rollout = selectors.rollout(request.shop, rollout_id)
     rollouts.explain_rollout(request.actor, request.shop, rollout, request.POST.get("comment", ""))
@@ -71,7 +82,7 @@ def rollout_note(request: HttpRequest, rollout_id: str) -> HttpResponse:
 
 
 @require_POST
-def roll_back(request: HttpRequest, deployment_id: str) -> HttpResponse:
+def roll_back(request: ShopRequest, deployment_id: str) -> HttpResponse:
     """Give everybody an earlier release: one press, no question; measured from its arrival."""
     received_at = timezone.now()
     deployment = selectors.deployment(request.shop, deployment_id)
@@ -92,15 +103,17 @@ def roll_back(request: HttpRequest, deployment_id: str) -> HttpResponse:
     return redirect("rollout_detail", request.shop.slug, rollout.pk)
 
 
-def _context(request: HttpRequest, rollout: Rollout) -> dict[str, Any]:
+def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
     now = timezone.now()
     deployment = selectors.deployment(request.shop, rollout.deployment_id)
-    shoppers = selectors.known_shoppers(deployment)
+    shoppers = deployment.known_shoppers
     is_active = rollout.status in ACTIVE
     target = selectors.rollback_target(deployment)
     allowed = selectors.allowed_actions(rollout)
     cannot_operate = refusal(request.actor, "rollouts.operate", request.shop)
-    cannot_roll_back = refusal(request.actor, "rollouts.rollback", request.shop) or target.cannot
+    cannot_roll_back = refusal(request.actor, "rollouts.rollback", request.shop) or words.cannot_roll_back(
+        deployment, target
+    )
     last = rollout if rollout.measured else selectors.last_rollback(deployment)
     verdict = (
         selectors.verdicts(rollout).filter(step=rollout.step).first() if rollout.kind == "promote" else None
@@ -123,7 +136,8 @@ def _context(request: HttpRequest, rollout: Rollout) -> dict[str, Any]:
         "target": target,
         "last": last,
         "last_ms": words.took_ms(last) if last is not None else None,
-        "allowed": allowed,
+        "allowed": [(do, *BUTTONS[do]) for do in allowed],
+        "no_way_back": words.cannot_roll_back(deployment, target),
         "cannot_operate": cannot_operate,
         "cannot_roll_back": cannot_roll_back,
         "effect": _effect(rollout, cannot_operate, cannot_roll_back)

@@ -22,7 +22,9 @@ def judge_rollouts(deployment_ids: Iterable[str]) -> None:
     )
     for rollout in rollouts.select_related("deployment"):
         newest = (
-            AnalysisVerdict.objects.filter(rollout=rollout, step=rollout.step).order_by("-measured_at").first()
+            AnalysisVerdict.objects.filter(rollout=rollout, step=rollout.step)
+            .order_by("-measured_at")
+            .first()
         )
         if newest is None or now - newest.measured_at >= JUDGE_EVERY:
             judge_rollout(rollout, now)
