@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -42,7 +43,7 @@ class IdTable:
     def to_list(self) -> list[str]:
         raw = self.text.tobytes()
         bounds = self.offsets.tolist()
-        return [raw[a:b].decode() for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [raw[a:b].decode() for a, b in pairwise(bounds)]
 
     @cached_property
     def positions(self) -> dict[str, int]:
