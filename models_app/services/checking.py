@@ -47,6 +47,9 @@ def _check(claim: Claim) -> None:
         known = catalogue.ids.positions
         sold = interactions.item_ids.to_list()
         report["items_file"]["described"] = sum(item in known for item in sold)
+        for item in report["top_items"]:
+            at = known.get(item["id"])
+            item["title"] = "" if at is None else catalogue.titles[at]
     claim.progress("save", 0, None)
     with scratch_folder(f"{version.pk}/{claim.attempt}") as folder:
         claim.check()
