@@ -1,10 +1,12 @@
-"""Chromium as tests drive it: one browser, a context per person, theme and width."""
+"""Chromium as tests drive it: one browser, a window per person, theme and width."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from shutil import which
+from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -16,6 +18,8 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+PATIENCE_MS = 60_000  # a loaded machine is slow; a broken page stays broken
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def chromium_path() -> str:
@@ -40,12 +44,25 @@ def open_context(
     browser: Browser, *, width: int = 1440, height: int = 900, theme: str = "light", script: bool = True
 ) -> BrowserContext:
     """Make a fresh person's window; `script` False is a browser without JavaScript."""
-    return browser.new_context(
+    context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if theme == "dark" else "light",
         java_script_enabled=script,
         reduced_motion="reduce",
     )
+    context.set_default_timeout(PATIENCE_MS)
+    return context
+
+
+@contextmanager
+def open_window(browser: Browser, cookies: Sequence[Any] = (), **options: Any) -> Iterator[Page]:
+    """Open a page of its own, signed in by the cookies if there are any; options as `open_context`."""
+    context = open_context(browser, **options)
+    try:
+        context.add_cookies(list(cookies))
+        yield context.new_page()
+    finally:
+        context.close()
 
 
 def sign_in(page: Page, link: str) -> None:
@@ -61,6 +78,19 @@ def refusals(page: Page) -> list[str]:
     page.on("pageerror", lambda error: found.append(f"script error: {error}"))
     page.on(
         "console",
-        lambda message: found.append(message.text) if "Content Security Policy" in message.text else None,
+        lambda message: (
+            found.append(message.text)
+            if "Content Security Policy" in message.text or message.text.startswith("chart")
+            else None
+        ),
     )
     return found
+
+
+def settle_charts(page: Page) -> None:
+    """Wait until every chart of the page is drawn (its policy forbids Playwright's wait_for_function)."""
+    ends_at = time.monotonic() + PATIENCE_MS / 1000
+    drawn = "[...document.querySelectorAll('[data-chart]')].every((chart) => chart.dataset.drawn)"
+    while not page.evaluate(drawn):
+        assert time.monotonic() < ends_at, "a chart was never drawn"
+        page.wait_for_timeout(50)

@@ -1,10 +1,8 @@
 """Every page of a shop, found the way a person finds them: by following links."""
 
-import re
-
 from playwright.sync_api import Page
 
-# Name -> where it is below the shop, or (list page, pattern of the link to follow).
+# Name -> where it is below the shop.
 STATIC = {
     "home": "",
     "data": "data",
@@ -13,44 +11,59 @@ STATIC = {
     "new-training": "train/new",
     "models": "models",
     "approvals": "approvals",
+    "approvals-open": "approvals?tab=open",
+    "approvals-decided": "approvals?tab=decided",
+    "request-start": "approvals/new",
     "releases": "deployments",
+    "new-placement": "deployments/new",
     "activity": "activity",
     "people": "people",
     "tokens": "tokens",
     "integrate": "integrate",
     "settings": "settings",
 }
+# Name -> (page to start from, pattern of the link to follow, words in the line or card that holds it).
 FOLLOWED = {
-    "dataset": ("data", r"/data/dsv_\w+$"),
-    "run": ("train", r"/train/runs/run_\w+$"),
-    "model": ("models", r"/models/mdl_\w+$"),
-    "version": ("models", r"/models/versions/mv_\w+$"),
-    "request": ("approvals?tab=decided", r"/approvals/pro_\w+$"),
-    "deployment": ("deployments", r"/deployments/dep_\w+$"),
+    "dataset": ("data", r"/data/dsv_\w+$", "ready"),
+    "dataset-columns": ("data", r"/data/dsv_\w+$", "uploading"),
+    "dataset-failed": ("data", r"/data/dsv_\w+$", "failed"),
+    "dataset-canceled": ("data", r"/data/dsv_\w+$", "canceled"),
+    "run": ("runs", r"/train/runs/run_\w+$", "als"),
+    "run-baseline": ("runs", r"/train/runs/run_\w+$", "baseline"),
+    "compare": ("run", r"/train/compare\?group=", ""),
+    "model": ("models", r"/models/mdl_\w+$", ""),
+    "version": ("run", r"/models/versions/mv_\w+$", ""),
+    "request-new": ("version", r"/approvals/new\?version=", ""),
+    "request": ("approvals-open", r"/approvals/pro_\w+$", ""),
+    "request-decided": ("approvals-decided", r"/approvals/pro_\w+$", ""),
+    "deployment": ("releases", r"/deployments/dep_\w+$", "Release"),
+    "rollout": ("deployment", r"/rollouts/rol_\w+$", ""),
+    "rollout-first": ("deployment", r"/rollouts/rol_\w+$", "Release 1"),
+    "rollback": ("deployment", r"/rollouts/rol_\w+$", "Back to release"),
 }
-DEEPER = {
-    "compare": ("run", r"/train/compare\?group="),
-    "request-new": ("version", r"/approvals/new\?version="),
-    "rollout": ("deployment", r"/rollouts/rol_\w+$"),
-}
+NAMES = [*STATIC, *FOLLOWED, "live-numbers", "password", "not-found", "api-docs"]
+
+_LINKS = """([pattern, words]) => [...document.querySelectorAll('a[href]')]
+    .filter((link) => new RegExp(pattern).test(link.getAttribute('href')))
+    .filter((link) => !words || (link.closest('tr, li, .card')?.innerText ?? '').includes(words))
+    .map((link) => link.href.split('#')[0])"""
 
 
 def find_pages(page: Page, base: str, shop: str) -> dict[str, str]:
     """Return the address of every page that exists now, by name."""
     root = f"{base}/{shop}/"
     found = {name: root + path for name, path in STATIC.items()}
-    for name, (start, pattern) in FOLLOWED.items():
-        found |= _first_link(page, name, root + start, pattern)
-    for name, (start, pattern) in DEEPER.items():
+    found |= {
+        "password": f"{base}/password",
+        "not-found": f"{root}nothing-here",
+        "api-docs": f"{base}/api/docs",
+    }
+    for name, (start, pattern, words) in FOLLOWED.items():
         if start in found:
-            found |= _first_link(page, name, found[start], pattern)
-    return found | {"not-found": root + "nothing-here", "api-docs": f"{base}/api/docs"}
-
-
-def _first_link(page: Page, name: str, start: str, pattern: str) -> dict[str, str]:
-    page.goto(start)
-    for link in page.locator("a[href]").all():
-        href = link.get_attribute("href") or ""
-        if re.search(pattern, href):
-            return {name: str(link.evaluate("each => each.href"))}
-    return {}
+            if page.url.split("#")[0] != found[start]:
+                page.goto(found[start])
+            links = page.evaluate(_LINKS, [pattern, words])
+            found |= {name: links[0]} if links else {}
+    if "deployment" in found:
+        found["live-numbers"] = f"{found['deployment']}/live"
+    return found

@@ -43,6 +43,13 @@ class LiveShop:
         """Make a fresh one-time sign-in link."""
         return self.stack.manage("sign_in_link", self.usernames[role]).strip()
 
+    def session(self, role: str) -> list[dict[str, str]]:
+        """Return the cookies with which a browser goes on as this person."""
+        cookies = self.people[role].cookies()
+        return [
+            {"name": name, "value": value, "url": self.stack.portal_url} for name, value in cookies.items()
+        ]
+
     def wait_rollout(self, rollout: str, *statuses: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Poll a rollout until it has one of the statuses."""
         deadline = time.monotonic() + timeout_s
@@ -116,8 +123,11 @@ def open_live_shop(stack: RunningStack) -> LiveShop:
                 "role": role,
             },
         )
+    roles = [role for role in shop.usernames if role != "admin"]
+    links = stack.manage("sign_in_link", *[shop.usernames[role] for role in roles]).split()
+    for role, link in zip(roles, links, strict=True):
         shop.people[role] = Client(stack.portal_url, shop=name)
-        shop.people[role].sign_in_by_link(shop.link(role))
+        shop.people[role].sign_in_by_link(link)
     token = shop.people["analyst"].post("tokens", {"name": "test", "scopes": SCOPES})["token"]
     shop.program = Client(stack.portal_url, token=token)
     environment = admin.post("environments", {"slug": "production", "name": "Production"})

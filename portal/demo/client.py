@@ -49,6 +49,10 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
+    def cookies(self) -> dict[str, str]:
+        """Return the session's cookies, for a browser that goes on as the same person."""
+        return {name: morsel.value for name, morsel in self._cookies.items()}
+
     def sign_in(self, username: str, password: str) -> None:
         """Sign in as a person does: fetch the form, send it with its CSRF token."""
         status, page, _ = self._send("GET", "/sign-in")

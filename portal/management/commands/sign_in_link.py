@@ -1,4 +1,4 @@
-"""Print a one-time link that signs a person in: for a new person, or one who lost the password."""
+"""Print one-time links that sign people in: for new people, or those who lost the password."""
 
 from typing import Any
 
@@ -11,14 +11,15 @@ from portal.core.people import sign_in_links
 
 
 class Command(BaseCommand):
-    help = "Print a one-time sign-in link, valid for a day or until the person signs in."
+    help = "Print a one-time sign-in link for each name, valid for a day or until the person signs in."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username")
+        parser.add_argument("username", nargs="+")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = User.objects.filter(username=options["username"], is_active=True).first()
-        if user is None:
-            raise CommandError(f"Nobody signs in as {options['username']}.")
-        path = reverse("sign_in_by_link", args=[user.pk, sign_in_links.make_token(user)])
-        self.stdout.write(settings.PUBLIC_URL + path)
+        for name in options["username"]:
+            user = User.objects.filter(username=name, is_active=True).first()
+            if user is None:
+                raise CommandError(f"Nobody signs in as {name}.")
+            path = reverse("sign_in_by_link", args=[user.pk, sign_in_links.make_token(user)])
+            self.stdout.write(settings.PUBLIC_URL + path)
