@@ -18,7 +18,7 @@ class ArmSerializer(serializers.Serializer):
     release_id = serializers.CharField()
     number = serializers.IntegerField()
     requests = serializers.IntegerField(source="total.requests")
-    errors = serializers.IntegerField(source="total.errors")
+    errors = serializers.IntegerField(source="total.errors")  # type: ignore[assignment]
     fallbacks = serializers.IntegerField(source="total.fallbacks")
     p50_ms = serializers.SerializerMethodField()
     p95_ms = serializers.SerializerMethodField()

@@ -16,12 +16,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.core.models import User
 from portal.core.people import sign_in_links
+from portal.core.requests import ShopRequest
 
 THEMES = ("light", "dark", "system")
 
 
 @method_decorator(login_not_required, name="dispatch")
 class SignIn(LoginView):
+    http_method_names = ["get", "head", "post", "options"]
     template_name = "portal/sign_in.html"
     redirect_authenticated_user = True
 
@@ -45,7 +47,7 @@ def sign_in_by_link(request: HttpRequest, user_id: str, token: str) -> HttpRespo
 
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
-def change_password(request: HttpRequest) -> HttpResponse:
+def change_password(request: ShopRequest) -> HttpResponse:
     """Set or change one's own password; other sessions of the person end."""
     form_class: Any = PasswordChangeForm if request.user.has_usable_password() else SetPasswordForm
     form = form_class(request.user, request.POST or None)

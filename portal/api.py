@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import path
 from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
 from drf_spectacular.utils import OpenApiTypes, extend_schema, extend_schema_field
 from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework import serializers
@@ -181,7 +182,7 @@ class TokenSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ApiToken
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "name", "scopes", "created_by", "created_at", "expires_at", "revoked_at", "last_used_at",
             "last_four",
         )  # fmt: skip
@@ -234,6 +235,7 @@ class SchemaView(SpectacularJSONAPIView):
 
 
 @login_not_required
+@require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     """The API reference, rendered from assets served here."""
     return render(request, "portal/api_docs.html")

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 from portal.core.models import Membership, Shop
+from portal.core.requests import ShopRequest
 
 THEME_COOKIE = "aisle_theme"
 THEMES = ("light", "dark")  # anything else follows the system
@@ -40,8 +41,8 @@ ENTRIES = (
 
 # Facts of the later stages, handed over by the shell: how many requests wait for this person, and which jobs
 # run now (dicts of label, url, stage, pct or None). Each takes the request and makes at most one query.
-count_waiting_approvals: Callable[[HttpRequest], int] | None = None
-list_running_jobs: Callable[[HttpRequest], list[dict[str, Any]]] | None = None
+count_waiting_approvals: Callable[[ShopRequest], int] | None = None
+list_running_jobs: Callable[[ShopRequest], list[dict[str, Any]]] | None = None
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -93,10 +94,14 @@ class Frame:
         )
 
     def _waiting_approvals(self) -> int:
-        return count_waiting_approvals(self._request) if count_waiting_approvals and self.shop else 0
+        return (
+            count_waiting_approvals(cast(ShopRequest, self._request))
+            if count_waiting_approvals and self.shop
+            else 0
+        )
 
     def _jobs(self) -> list[dict[str, Any]]:
-        return list_running_jobs(self._request) if list_running_jobs and self.shop else []
+        return list_running_jobs(cast(ShopRequest, self._request)) if list_running_jobs and self.shop else []
 
     def _nav(self) -> list[dict[str, Any]]:
         match = getattr(self._request, "resolver_match", None)

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.http import HttpRequest
-
 from deployments_app.models import Deployment, Promotion
 from models_app.models import ModelVersion
 from portal.core.models import Shop
 from portal.core.permissions import is_permitted
+from portal.core.requests import ShopRequest
 from portal.jobs import running_jobs
 
 
@@ -22,7 +21,7 @@ def live_version(shop: Shop) -> ModelVersion | None:
     return newest.stable.model_version if newest is not None and newest.stable is not None else None
 
 
-def waiting_approvals(request: HttpRequest) -> int:
+def waiting_approvals(request: ShopRequest) -> int:
     """Count the open requests that this person could decide."""
     if not is_permitted(request.actor, "promotions.review", request.shop):
         return 0
@@ -31,6 +30,6 @@ def waiting_approvals(request: HttpRequest) -> int:
     )
 
 
-def jobs(request: HttpRequest) -> list[dict[str, Any]]:
+def jobs(request: ShopRequest) -> list[dict[str, Any]]:
     """List the shop's unfinished jobs for the tray."""
     return running_jobs(request.shop)

@@ -9,7 +9,7 @@ from models_app.models import DatasetVersion, TrainingRun
 from portal.core.actors import Actor
 from portal.core.api import JOB_STATES, job_body
 from portal.core.errors import NotFound
-from portal.core.models import LeasedJob, Shop
+from portal.core.models import Shop
 from portal.core.permissions import authorize
 
 # Kind -> (verb, what its name needs, the page that shows it)
@@ -22,7 +22,7 @@ TITLES: dict[str, tuple[str, tuple[str, ...], str]] = {
 FINISHED = ("succeeded", "failed", "canceled")
 
 # Prefix of the id -> (row, action that may read it, where its result is)
-KINDS: dict[str, tuple[type[LeasedJob], str, str]] = {
+KINDS: dict[str, tuple[type[Any], str, str]] = {
     "dsv": (DatasetVersion, "datasets.read", "/api/v1/dataset-versions/"),
     "run": (TrainingRun, "training.read", "/api/v1/training-runs/"),
     "rol": (Rollout, "rollouts.read", "/api/v1/rollouts/"),

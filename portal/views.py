@@ -16,6 +16,7 @@ from portal.core import tokens as token_service
 from portal.core.errors import Conflict, InvalidInput
 from portal.core.models import Membership, Role
 from portal.core.permissions import ACTIONS, SCOPES, is_permitted, refusal
+from portal.core.requests import ShopRequest
 from portal.core.selectors import visible_events, visible_members
 from portal.forms import NewMemberForm, NewTokenForm, RoleForm
 from portal.snippets import curl, first_calls
@@ -24,7 +25,7 @@ EVENTS_A_PAGE = 50
 
 
 @require_safe
-def start(request: HttpRequest) -> HttpResponse:
+def start(request: ShopRequest) -> HttpResponse:
     """Send a person to their shop; whoever belongs to none is told what to do."""
     membership = (
         Membership.objects.filter(user=request.user).select_related("shop").order_by("created_at").first()
@@ -35,7 +36,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: ShopRequest) -> HttpResponse:
     deployments = home_page.live_deployments(request.shop)
     title, why = home_page.headline(deployments)
     steps = home_page.first_steps(request.shop)
@@ -54,20 +55,20 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def jobs(request: HttpRequest) -> HttpResponse:
+def jobs(request: ShopRequest) -> HttpResponse:
     """The tray of running jobs, which the frame asks for again and again."""
     return render(request, "shell/_jobs.html")
 
 
 @require_safe
-def settings_page(request: HttpRequest) -> HttpResponse:
+def settings_page(request: ShopRequest) -> HttpResponse:
     """What can be set, and what the person may do here."""
     rules = [(rule.sentence, refusal(request.actor, name, request.shop)) for name, rule in ACTIONS.items()]
     return render(request, "portal/settings.html", {"rules": rules})
 
 
 @require_safe
-def activity(request: HttpRequest) -> HttpResponse:
+def activity(request: ShopRequest) -> HttpResponse:
     events = visible_events(request.actor, request.shop)
     verb = request.GET.get("verb", "")[:60]
     if verb:
@@ -83,7 +84,7 @@ def activity(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def people(request: HttpRequest) -> HttpResponse:
+def people(request: ShopRequest) -> HttpResponse:
     """Who belongs to the shop; an admin adds people, whose one-time sign-in link is shown once."""
     form = NewMemberForm(request.POST or None)
     link = None
@@ -113,7 +114,7 @@ def people(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def person_change(request: HttpRequest, membership_id: str) -> HttpResponse:
+def person_change(request: ShopRequest, membership_id: str) -> HttpResponse:
     """Change a role, or remove a person."""
     if request.POST.get("action") == "remove":
         people_service.remove_person(actor=request.actor, shop=request.shop, membership_id=membership_id)
@@ -130,7 +131,7 @@ def person_change(request: HttpRequest, membership_id: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def tokens(request: HttpRequest) -> HttpResponse:
+def tokens(request: ShopRequest) -> HttpResponse:
     """The person's tokens; a new one's text is shown once, on this page."""
     form = NewTokenForm(request.POST or None)
     text = None
@@ -156,14 +157,14 @@ def tokens(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def token_revoke(request: HttpRequest, token_id: str) -> HttpResponse:
+def token_revoke(request: ShopRequest, token_id: str) -> HttpResponse:
     token = token_service.revoke_token(actor=request.actor, shop=request.shop, token_id=token_id)
     messages.success(request, f"Token {token.name} is revoked. Requests that use it are refused from now on.")
     return redirect("tokens", request.shop.slug)
 
 
 @require_safe
-def integrate(request: HttpRequest) -> HttpResponse:
+def integrate(request: ShopRequest) -> HttpResponse:
     """From a token to a recommendation, with this shop's own addresses."""
     deployments = home_page.live_deployments(request.shop)
     steps = first_calls(request.shop, deployments[0] if deployments else None)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -24,6 +24,7 @@ from models_app.services import datasets as service
 from models_app.services.downloads import download_file
 from portal.core.errors import NotFound, PortalError
 from portal.core.permissions import authorize, is_permitted
+from portal.core.requests import ShopRequest
 from portal.core.transitions import check_lock_version
 
 SAMPLE_SIZES = {"small": (40, 300), "medium": (400, 5_000), "large": (2_000, 40_000)}  # items, rows
@@ -31,7 +32,7 @@ ROW_LIMIT = 12  # of the preview
 
 
 @require_safe
-def data_list(request: HttpRequest) -> HttpResponse:
+def data_list(request: ShopRequest) -> HttpResponse:
     authorize(request.actor, "datasets.read", request.shop)
     page = Paginator(rows.datasets(request.shop), 50).get_page(request.GET.get("page"))
     newest = rows.dataset_versions(request.shop).in_bulk([dataset.newest_version_id for dataset in page])
@@ -40,7 +41,7 @@ def data_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def data_new(request: HttpRequest) -> HttpResponse:
+def data_new(request: ShopRequest) -> HttpResponse:
     """Upload a file into a new dataset, or as the next version of one."""
     authorize(request.actor, "datasets.write", request.shop)
     form = UploadForm(
@@ -58,7 +59,7 @@ def data_new(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def dataset_version_detail(request: HttpRequest, version_id: str) -> HttpResponse:
+def dataset_version_detail(request: ShopRequest, version_id: str) -> HttpResponse:
     """One version, whatever it is in: columns to look at, a check under way, problems, or the report."""
     authorize(request.actor, "datasets.read", request.shop)
     version = rows.dataset_version(request.shop, version_id)
@@ -66,7 +67,7 @@ def dataset_version_detail(request: HttpRequest, version_id: str) -> HttpRespons
 
 
 @require_safe
-def dataset_version_status(request: HttpRequest, version_id: str) -> HttpResponse:
+def dataset_version_status(request: ShopRequest, version_id: str) -> HttpResponse:
     """The part of the page that changes while a worker reads; ends by loading the page again."""
     authorize(request.actor, "datasets.read", request.shop)
     version = rows.dataset_version(request.shop, version_id)
@@ -77,7 +78,7 @@ def dataset_version_status(request: HttpRequest, version_id: str) -> HttpRespons
 
 
 @require_POST
-def version_columns(request: HttpRequest, version_id: str) -> HttpResponse:
+def version_columns(request: ShopRequest, version_id: str) -> HttpResponse:
     """Set what each column is, and start the check."""
     authorize(request.actor, "datasets.write", request.shop)
     version = rows.dataset_version(request.shop, version_id)
@@ -103,7 +104,7 @@ def version_columns(request: HttpRequest, version_id: str) -> HttpResponse:
 
 
 @require_POST
-def version_cancel(request: HttpRequest, version_id: str) -> HttpResponse:
+def version_cancel(request: ShopRequest, version_id: str) -> HttpResponse:
     version = rows.dataset_version(request.shop, version_id)
     service.cancel_version(request.actor, version)
     messages.success(request, f"{version} is canceled. Its file is kept; nothing was trained on it.")
@@ -111,7 +112,7 @@ def version_cancel(request: HttpRequest, version_id: str) -> HttpResponse:
 
 
 @require_POST
-def version_retry(request: HttpRequest, version_id: str) -> HttpResponse:
+def version_retry(request: ShopRequest, version_id: str) -> HttpResponse:
     """Open a new version from the same files; “load the valid rows” leaves the bad ones out."""
     version = rows.dataset_version(request.shop, version_id)
     leave_out = request.POST.get("leave_out_bad_rows") == "on"
@@ -122,7 +123,7 @@ def version_retry(request: HttpRequest, version_id: str) -> HttpResponse:
 
 
 @require_safe
-def version_file(request: HttpRequest, version_id: str, kind: str) -> HttpResponseBase:
+def version_file(request: ShopRequest, version_id: str, kind: str) -> HttpResponseBase:
     """Download a file as it came, as an attachment whatever it holds."""
     if kind not in ("interactions", "items"):
         raise NotFound("A version has interactions and items.")
@@ -132,7 +133,7 @@ def version_file(request: HttpRequest, version_id: str, kind: str) -> HttpRespon
 
 
 @require_safe
-def sample_file(request: HttpRequest, size: str) -> HttpResponse:
+def sample_file(request: ShopRequest, size: str) -> HttpResponse:
     """A small file to try with: the same columns a shop would send."""
     if size not in SAMPLE_SIZES:
         raise NotFound("Samples are small, medium or large.")
@@ -146,7 +147,7 @@ def sample_file(request: HttpRequest, size: str) -> HttpResponse:
     return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _take_files(request: HttpRequest, values: dict[str, Any]) -> DatasetVersion:
+def _take_files(request: ShopRequest, values: dict[str, Any]) -> DatasetVersion:
     dataset = values["dataset"] or service.create_dataset(request.actor, request.shop, values["name"])
     version = service.start_version(request.actor, dataset)
     try:
@@ -160,7 +161,7 @@ def _take_files(request: HttpRequest, values: dict[str, Any]) -> DatasetVersion:
     return version
 
 
-def _version_context(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
+def _version_context(request: ShopRequest, version: DatasetVersion) -> dict[str, Any]:
     report = version.report
     context: dict[str, Any] = {
         "version": version,
@@ -213,11 +214,11 @@ def _steps(version: DatasetVersion) -> list[dict[str, str]]:
     ]
 
 
-def _chosen(request: HttpRequest) -> dict[str, Any]:
+def _chosen(request: ShopRequest) -> dict[str, Any]:
     return {"dataset": request.GET["dataset"]} if "dataset" in request.GET else {"name": "ratings"}
 
 
-def _may(request: HttpRequest) -> dict[str, bool]:
+def _may(request: ShopRequest) -> dict[str, bool]:
     return {
         "may_write": is_permitted(request.actor, "datasets.write", request.shop),
         "may_download": is_permitted(request.actor, "datasets.download", request.shop),

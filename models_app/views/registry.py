@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
@@ -13,10 +13,11 @@ from models_app.selectors.comparisons import metric_rows
 from models_app.selectors.previews import preview, sample_users
 from models_app.views.training import MAIN_METRIC, run_name, verdict_of
 from portal.core.permissions import authorize, is_permitted
+from portal.core.requests import ShopRequest
 
 
 @require_safe
-def model_list(request: HttpRequest) -> HttpResponse:
+def model_list(request: ShopRequest) -> HttpResponse:
     authorize(request.actor, "models.read", request.shop)
     page = Paginator(rows.registered_models(request.shop), 50).get_page(request.GET.get("page"))
     newest = rows.model_versions(request.shop).in_bulk([model.newest_version_id for model in page])
@@ -25,7 +26,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def model_detail(request: HttpRequest, model_id: str) -> HttpResponse:
+def model_detail(request: ShopRequest, model_id: str) -> HttpResponse:
     """A model's versions, and its main metric across them."""
     authorize(request.actor, "models.read", request.shop)
     model = rows.registered_model(request.shop, model_id)
@@ -46,7 +47,7 @@ def model_detail(request: HttpRequest, model_id: str) -> HttpResponse:
 
 
 @require_safe
-def version_detail(request: HttpRequest, version_id: str) -> HttpResponse:
+def version_detail(request: ShopRequest, version_id: str) -> HttpResponse:
     """One version: what it is made of, how good it is, what a shopper would see."""
     authorize(request.actor, "models.read", request.shop)
     version = rows.model_version(request.shop, version_id)
@@ -67,7 +68,7 @@ def version_detail(request: HttpRequest, version_id: str) -> HttpResponse:
 
 
 @require_safe
-def version_card(request: HttpRequest, version_id: str) -> HttpResponse:
+def version_card(request: ShopRequest, version_id: str) -> HttpResponse:
     """The model card as Markdown, to keep beside the model."""
     authorize(request.actor, "models.read", request.shop)
     version = rows.model_version(request.shop, version_id)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -22,6 +22,7 @@ from models_app.selectors.previews import preview, sample_users
 from models_app.services import training as service
 from portal.core.errors import InvalidInput, PortalError
 from portal.core.permissions import authorize, is_permitted
+from portal.core.requests import ShopRequest
 
 MAIN_METRIC = "ndcg@10"
 STAGE_LABELS = {
@@ -35,7 +36,7 @@ STAGE_LABELS = {
 
 
 @require_safe
-def run_list(request: HttpRequest) -> HttpResponse:
+def run_list(request: ShopRequest) -> HttpResponse:
     authorize(request.actor, "training.read", request.shop)
     page = Paginator(rows.training_runs(request.shop), 50).get_page(request.GET.get("page"))
     context = {"page": page, "may_train": is_permitted(request.actor, "training.run", request.shop)}
@@ -43,7 +44,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def run_new(request: HttpRequest) -> HttpResponse:
+def run_new(request: ShopRequest) -> HttpResponse:
     """Choose data, algorithms, their settings and the split; everything has a sensible default."""
     authorize(request.actor, "training.run", request.shop)
     versions = rows.dataset_versions(request.shop).filter(status="ready")
@@ -66,14 +67,14 @@ def run_new(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def run_detail(request: HttpRequest, run_id: str) -> HttpResponse:
+def run_detail(request: ShopRequest, run_id: str) -> HttpResponse:
     authorize(request.actor, "training.read", request.shop)
     run = rows.training_run(request.shop, run_id)
     return render(request, "models_app/run_detail.html", _run_context(request, run))
 
 
 @require_safe
-def run_status(request: HttpRequest, run_id: str) -> HttpResponse:
+def run_status(request: ShopRequest, run_id: str) -> HttpResponse:
     """The part of a run's page that changes while it works; a finished run loads the whole page again."""
     authorize(request.actor, "training.read", request.shop)
     run = rows.training_run(request.shop, run_id)
@@ -84,21 +85,21 @@ def run_status(request: HttpRequest, run_id: str) -> HttpResponse:
 
 
 @require_POST
-def run_cancel(request: HttpRequest, run_id: str) -> HttpResponse:
+def run_cancel(request: ShopRequest, run_id: str) -> HttpResponse:
     run = service.cancel_run(request.actor, rows.training_run(request.shop, run_id))
     messages.success(request, f"{run} is {run.status}. Nothing is registered; the data and other runs stay.")
     return redirect("run_detail", request.shop.slug, run.pk)
 
 
 @require_safe
-def compare(request: HttpRequest) -> HttpResponse:
+def compare(request: ShopRequest) -> HttpResponse:
     """Runs side by side: those started together, or those named in `runs`."""
     authorize(request.actor, "training.read", request.shop)
     return render(request, "models_app/compare.html", _comparison_context(request))
 
 
 @require_safe
-def compare_status(request: HttpRequest) -> HttpResponse:
+def compare_status(request: ShopRequest) -> HttpResponse:
     """The comparison while its runs are under way."""
     authorize(request.actor, "training.read", request.shop)
     context = _comparison_context(request)
@@ -108,7 +109,7 @@ def compare_status(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _comparison_context(request: HttpRequest) -> dict[str, Any]:
+def _comparison_context(request: ShopRequest) -> dict[str, Any]:
     runs = _chosen_runs(request)
     done = [run for run in runs if run.status == "succeeded"]
     unfinished = [run for run in runs if run.finished_at is None]
@@ -138,7 +139,7 @@ def _comparison_context(request: HttpRequest) -> dict[str, Any]:
     return context
 
 
-def _chosen_runs(request: HttpRequest) -> list[TrainingRun]:
+def _chosen_runs(request: ShopRequest) -> list[TrainingRun]:
     group = request.GET.get("group", "")[:40]
     if group:
         return list(rows.group_runs(request.shop, group))
@@ -148,7 +149,7 @@ def _chosen_runs(request: HttpRequest) -> list[TrainingRun]:
     return [rows.training_run(request.shop, each) for each in dict.fromkeys(named)]
 
 
-def _try_a_shopper(request: HttpRequest, runs: list[TrainingRun]) -> dict[str, Any]:
+def _try_a_shopper(request: ShopRequest, runs: list[TrainingRun]) -> dict[str, Any]:
     """One shopper's history, and what each registered run would show them."""
     versions = [
         run.model_version for run in runs if run.role == RunRole.CANDIDATE and hasattr(run, "model_version")
@@ -201,7 +202,7 @@ def verdict_of(run: TrainingRun | None) -> dict[str, Any] | None:
     }
 
 
-def _run_context(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
+def _run_context(request: ShopRequest, run: TrainingRun) -> dict[str, Any]:
     version = getattr(run, "model_version", None)
     return {
         "run": run,

@@ -90,7 +90,7 @@ class ApiView(APIView):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         post = getattr(self, "post", None)  # without one, DRF answers 405
         if request.method == "POST" and post is not None and not self.repeatable:
-            self.post = lambda drf_request, *a, **k: run_once(  # type: ignore[attr-defined]
+            self.post = lambda drf_request, *a, **k: run_once(
                 drf_request, self.actor, lambda: post(drf_request, *a, **k)
             )
         return super().dispatch(request, *args, **kwargs)

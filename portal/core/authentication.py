@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from portal.core.actors import Actor, bearer, person
 from portal.core.errors import InvalidInput, NotFound
-from portal.core.models import Shop
+from portal.core.models import ApiToken, Shop, User
 from portal.core.tokens import find_token
 
 
@@ -50,8 +50,9 @@ class IsSignedIn(BasePermission):
 def api_actor(request: Request) -> Actor:
     """Make the acting party of an API request."""
     request_id = getattr(request._request, "request_id", "")
-    if request.auth is not None:
+    if isinstance(request.auth, ApiToken):
         return bearer(request.auth, request_id)
+    assert isinstance(request.user, User)  # IsSignedIn stands before every view
     return person(request.user, request_id)
 
 

@@ -80,7 +80,7 @@ def claim(
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
     condition = Q(pk=pk) & free & (Q(status__in=statuses) if statuses else Q())
     with transaction.atomic():
-        taken = model._default_manager.filter(condition).update(  # type: ignore[attr-defined]
+        taken = model._default_manager.filter(condition).update(
             attempt=F("attempt") + 1,
             owner=worker_name(),
             lease_until=lease_expression(lease_s),
@@ -88,7 +88,7 @@ def claim(
         )
         if not taken:
             return None
-        job = model._default_manager.get(pk=pk)  # type: ignore[attr-defined]
+        job = model._default_manager.get(pk=pk)
     return Claim(job, job.attempt)
 
 

@@ -42,7 +42,7 @@ class ProblemSerializer(serializers.Serializer):
     instance = serializers.CharField()
     code = serializers.CharField(help_text="Stable, for programs.")
     request_id = serializers.CharField(help_text="Also in X-Request-Id; the server's log has it.")
-    errors = FieldProblemSerializer(many=True, required=False)
+    errors = FieldProblemSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 class ApiSchema(AutoSchema):

@@ -26,6 +26,7 @@ def create_token(
 ) -> tuple[ApiToken, str]:
     """Make a token; returns it and its text, which is not kept anywhere."""
     authorize(actor, "tokens.write", shop)
+    assert actor.user is not None  # neither a token nor the system may write tokens
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
         raise InvalidInput(f"Unknown scope: {', '.join(unknown)}. Known are: {', '.join(SCOPES)}.")
@@ -41,7 +42,7 @@ def create_token(
     with transaction.atomic():
         token = ApiToken.objects.create(
             shop=shop,
-            created_by=actor.user,
+            created_by_id=actor.user.pk,
             name=name.strip(),
             secret_sha256=_digest(secret),
             last_four=secret[-4:],

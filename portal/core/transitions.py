@@ -37,7 +37,7 @@ def transition(
         raise InvalidTransition(
             f"{obj} is {seen}, so it cannot become {to}.{ways}", current=seen, allowed=allowed
         )
-    manager = type(obj)._default_manager
+    manager: Any = type(obj)._default_manager
     rows = manager.filter(pk=obj.pk, status=seen, lock_version=obj.lock_version)
     if attempt is not None:
         rows = rows.filter(attempt=attempt)
