@@ -104,10 +104,6 @@ format: .venv/.installed-dev  ## Format Python and templates, and mend what can 
 screenshots: setup .venv/.installed-dev  ## Take a picture of every page into screenshots/
 	@$(BIN)/python -m tests.screenshots
 
-.PHONY: bench
-bench: setup .venv/.installed-dev  ## Measure speed and quality; writes docs/reference/performance.md
-	@$(BIN)/python -m tests.benchmarks $(BENCH)
-
 .PHONY: lock
 lock: .venv/.installed-dev  ## Write the hashed locks anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header \
