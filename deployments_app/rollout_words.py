@@ -1,5 +1,6 @@
 """Placements and rollouts in words: who serves what, what happens next, what one press would do. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,8 @@ _LOOKS = {
     "rollout.rolled_back": ("undo-2", "warn"),
     "rollout.explained": ("message-circle", "idle"),
 }
+_DID = {"rollout.started": "started it", "rollout.rolled_back": "rolled back"}
+_STEP = re.compile(r"^canary \(step \d+ of \d+\): ")  # the steps beside it say so
 
 
 def placement_headline(deployment: Deployment) -> str:
@@ -73,10 +76,21 @@ def headline(rollout: Rollout) -> str:
     }[rollout.status]
 
 
-def why(rollout: Rollout) -> str:
+def why(rollout: Rollout, now: datetime) -> str:
     """Why it is where it is, as a sentence."""
-    reason = rollout.reason.strip()
-    return reason[:1].upper() + reason[1:].rstrip(".") + "." if reason else ""
+    left_s = _left_s(rollout, now)
+    if rollout.status == "progressing" and left_s is not None and left_s > 0:
+        return f"It is held for {figures.duration(max(1, round(left_s)))} more; then the checks decide."
+    return _sentence(rollout.reason.strip())
+
+
+def way_out(rollout: Rollout, do: str) -> str:
+    """Say what ending a rollout early does."""
+    if do == "promote":
+        return f"Everybody gets release {rollout.release.number} now."
+    if rollout.from_release is not None:
+        return f"It ends; everybody gets release {rollout.from_release.number} again."
+    return "It ends; nothing serves then."
 
 
 def steps(rollout: Rollout, now: datetime, shoppers: int | None = None) -> list[dict[str, Any]]:
@@ -93,15 +107,22 @@ def steps(rollout: Rollout, now: datetime, shoppers: int | None = None) -> list[
 
 
 def _countdown(rollout: Rollout, now: datetime) -> str:
-    if rollout.status == "paused" or rollout.step_started_at is None:
+    left_s = _left_s(rollout, now)
+    if rollout.status == "paused" or left_s is None:
         return "paused"
-    step = read_plan(rollout.plan).steps[rollout.step]
-    left_s = step.hold_s - (now - rollout.step_started_at).total_seconds()
     return (
         f"{figures.duration(max(1, round(left_s)))} left"
         if left_s > 0
         else "time is over: waiting for the checks"
     )
+
+
+def _left_s(rollout: Rollout, now: datetime) -> float | None:
+    """Seconds until the present step has been held long enough; negative afterwards."""
+    if rollout.step_started_at is None:
+        return None
+    hold_s = read_plan(rollout.plan).steps[rollout.step].hold_s
+    return hold_s - (now - rollout.step_started_at).total_seconds()
 
 
 def check_lines(verdict: AnalysisVerdict | None) -> list[dict[str, Any]]:
@@ -144,13 +165,14 @@ def feed(events: Iterable[Event]) -> list[dict[str, Any]]:
     for event in events:
         icon, tone = _LOOKS.get(event.verb, ("dot", "idle"))
         text = event.reason or event.verb.rpartition(".")[2].replace("_", " ")
+        text = _STEP.sub("", text)
         by_person = event.actor_kind != "system" and event.actor_label not in text
         if event.verb == "rollout.explained":
             line = {"text": "said why:", "reason": event.reason}
         else:
             line = {"text": _lower(text) if by_person else _sentence(text), "reason": ""}
             if by_person:
-                line["text"] = f"pressed the button: {line['text']}"
+                line["text"] = f"{_DID.get(event.verb, 'did this')}: {line['text']}"
         found.append(
             {
                 **line,

@@ -9,13 +9,10 @@ from portal.core.models import Event
 
 Figure = dict[str, Any]
 
-WORDS = {
-    "progressing": "starts",
-    "paused": "paused",
-    "succeeded": "live",
-    "failed": "stopped",
-    "aborted": "aborted",
-}
+LEAST_TOP = 1.0  # of every axis, in its unit
+
+# Status after an event -> the word at its line; a step says its share instead.
+WORDS = {"paused": "paused", "succeeded": "live", "failed": "stopped", "aborted": "ended"}
 
 
 def colour_of(number: int, stable: int | None, canary: int | None) -> str:
@@ -72,17 +69,21 @@ def _lines(
                 "dash": _DASHES.get(kind, "solid"),
             },
             "connectgaps": False,
+            "showlegend": kind in ("", "p95"),
         }
         for arm, values, kind in lines
     ]
     shapes, notes = _markers(marks)
-    layout = {
+    highest = max((value for _, values, _ in lines for value in values if value is not None), default=0.0)
+    layout: Figure = {
         "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
         "xaxis": {"type": "date"},
         "shapes": shapes,
         "annotations": notes,
         "showlegend": len(data) > 1,
     }
+    if highest < LEAST_TOP:  # nothing, or next to it: a line on the ground, not noise drawn large
+        layout["yaxis"]["range"] = [0, LEAST_TOP]
     return {"data": data, "layout": layout}
 
 
@@ -92,8 +93,8 @@ def _markers(events: Iterable[Event]) -> tuple[list[Figure], list[Figure]]:
         at = _iso(event.created_at)
         line = {"color": "--ink-muted", "width": 1, "dash": "dot"}
         shapes.append({"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1, "line": line})
-        if event.to_status in WORDS and event.from_status != event.to_status:
-            text = f"{event.object_label} {WORDS[event.to_status]}"
+        text = _word(event)
+        if text:
             font = {"color": "--ink-muted", "size": 10}
             notes.append(
                 {"x": at, "y": 1, "yref": "paper", "text": text, "showarrow": False, "textangle": -90,
@@ -102,5 +103,16 @@ def _markers(events: Iterable[Event]) -> tuple[list[Figure], list[Figure]]:
     return shapes, notes
 
 
+def _word(event: Event) -> str:
+    """Name the release and what became of it: "4 at 10 %", "4 live"."""
+    number = event.object_label.rpartition(" ")[2]
+    share = event.data.get("weight_pct")
+    if share is not None:
+        return f"{number} at {share} %"
+    if event.verb == "rollout.rolled_back":
+        return f"back to {number}"
+    return f"{number} {WORDS[event.to_status]}" if event.to_status in WORDS else ""
+
+
 def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S")
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")  # the page writes it in the reader's zone

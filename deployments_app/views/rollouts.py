@@ -33,9 +33,8 @@ BUTTONS = {
     "pause": ("Pause", "pause"),
     "resume": ("Resume", "play"),
     "step": ("Next step", "skip-forward"),
-    "promote": ("Promote now", "fast-forward"),
-    "abort": ("Abort", "octagon-x"),
 }
+WAYS_OUT = {"promote": ("Promote now", "fast-forward"), "abort": ("Abort", "octagon-x")}
 
 
 @require_safe
@@ -122,7 +121,7 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         "rollout": rollout,
         "deployment": deployment,
         "headline": words.headline(rollout),
-        "why": words.why(rollout),
+        "why": words.why(rollout, now),
         "arms": words.arms(deployment, shoppers),
         "steps": words.steps(rollout, now, shoppers),
         "checks": words.check_lines(verdict),
@@ -136,7 +135,8 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         "target": target,
         "last": last,
         "last_ms": words.took_ms(last) if last is not None else None,
-        "allowed": [(do, *BUTTONS[do]) for do in allowed],
+        "allowed": [(do, *BUTTONS[do]) for do in allowed if do in BUTTONS],
+        "ways_out": [(do, *WAYS_OUT[do], words.way_out(rollout, do)) for do in allowed if do in WAYS_OUT],
         "no_way_back": words.cannot_roll_back(deployment, target),
         "cannot_operate": cannot_operate,
         "cannot_roll_back": cannot_roll_back,
