@@ -14,12 +14,21 @@ def from_cumulative(pairs: Iterable[tuple[float, int]]) -> dict[str, int]:
 
 
 def add(*histograms: Mapping[str, int]) -> dict[str, int]:
-    """Add histograms bucket by bucket."""
+    """Add histograms bucket by bucket; empty buckets stay, because their bounds count."""
     total: dict[str, int] = {}
     for histogram in histograms:
         for upper, count in histogram.items():
             total[upper] = total.get(upper, 0) + count
-    return {upper: count for upper, count in total.items() if count}
+    return total
+
+
+def count_above(histogram: Mapping[str, int], limit_ms: float) -> int:
+    """Count the answers in buckets that lie wholly above the limit."""
+    total, lower = 0, 0.0
+    for upper, count in sorted((float(upper), count) for upper, count in histogram.items()):
+        total += count if lower >= limit_ms else 0
+        lower = upper
+    return total
 
 
 def quantile(histogram: Mapping[str, int], share: float) -> float | None:

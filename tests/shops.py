@@ -19,6 +19,7 @@ QUICK = {
         {"weight_pct": 100, "hold_s": 0, "min_answers": 0},
     ],
     "max_wait_s": 120,
+    "checks": {"max_error_ratio": 0.01, "p95_ratio": 3.0},
 }
 AT_ONCE = {"steps": [{"weight_pct": 100, "hold_s": 0, "min_answers": 0}]}
 PATIENCE_S = 120.0

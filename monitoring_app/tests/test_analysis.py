@@ -9,7 +9,7 @@ from monitoring_app.histograms import add, from_cumulative, quantile
 from monitoring_app.selectors import ArmNumbers
 
 FAST = {"5": 95, "10": 5}
-SLOW = {"5": 10, "50": 90}
+SLOW = {"5": 10, "10": 0, "25": 0, "50": 90}
 
 
 def arm(requests=1000, errors=0, latency=None, answers=None, empty=0):
@@ -53,6 +53,14 @@ def test_a_slow_release_fails_and_says_both_figures():
     assert "stable's is" in checks["latency"]["sentence"]
 
 
+def test_a_p95_that_is_slow_by_a_few_answers_of_a_hundred_is_no_proof():
+    shaky = {"5": 92, "10": 0, "25": 0, "50": 8}
+    verdict, checks = verdict_of(arm(100, latency=shaky), arm(1000))
+    assert verdict == "pass"
+    assert "may be chance" in checks["latency"]["sentence"]
+    assert verdict_of(arm(10_000, latency=shaky), arm(10_000))[0] == "fail"
+
+
 def test_a_difference_below_five_milliseconds_is_noise():
     assert verdict_of(arm(latency={"4": 100}), arm(latency={"2": 100}))[0] == "pass"
 
@@ -91,4 +99,4 @@ def test_quantiles_grow_with_their_share(histogram):
 def test_cumulative_counts_become_buckets_that_add_up():
     buckets = from_cumulative([(1.0, 3), (5.0, 3), (10.0, 7)])
     assert buckets == {"1": 3, "5": 0, "10": 4}
-    assert add(buckets, {"10": 1}) == {"1": 3, "10": 5}
+    assert add(buckets, {"10": 1}) == {"1": 3, "5": 0, "10": 5}

@@ -18,6 +18,7 @@ CANARY_PLAN = {
         {"weight_pct": 100, "hold_s": 0, "min_answers": 0},
     ],
     "max_wait_s": 120,
+    "checks": {"max_error_ratio": 0.01, "p95_ratio": 3.0},  # everything shares one machine here
 }
 JOB_TIMEOUT_S = 3600.0
 ROLLOUT_TIMEOUT_S = 300.0
