@@ -1,5 +1,8 @@
 """Signing in and out, and what a person chooses for themself."""
 
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import messages
@@ -7,6 +10,7 @@ from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
 from django.contrib.auth.views import LoginView, LogoutView
+from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -14,11 +18,35 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from portal.core.errors import PortalError
 from portal.core.models import User
 from portal.core.people import sign_in_links
 from portal.core.requests import ShopRequest
 
+LOCK_TIMEOUT = "55P03"  # PostgreSQL: lock not available
 THEMES = ("light", "dark", "system")
+
+
+@contextmanager
+def one_guess_at_a_time(request: HttpRequest) -> Iterator[None]:
+    """Let one attempt at a name from an address be checked and counted before the next one begins.
+
+    Side by side, all of a burst would be checked before the first failure is counted.
+    """
+    name = unicodedata.normalize("NFKC", request.POST.get("username", "")).strip()
+    with transaction.atomic():
+        try:
+            with connection.cursor() as cursor:
+                key = f"sign-in {request.META.get('REMOTE_ADDR')} {name}"
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != LOCK_TIMEOUT:
+                raise
+            busy = PortalError("Many attempts at this name are being checked. Try again in a moment.")
+            busy.status, busy.code, busy.title = 429, "too_many_attempts", "Too many attempts at once"
+            busy.headers["Retry-After"] = "5"
+            raise busy from error
+        yield
 
 
 @method_decorator(login_not_required, name="dispatch")
@@ -26,6 +54,10 @@ class SignIn(LoginView):
     http_method_names = ["get", "head", "post", "options"]
     template_name = "portal/sign_in.html"
     redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        with one_guess_at_a_time(request):
+            return super().post(request, *args, **options)
 
 
 class SignOut(LogoutView):
@@ -36,12 +68,15 @@ class SignOut(LogoutView):
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in_by_link(request: HttpRequest, user_id: str, token: str) -> HttpResponse:
     """Sign in by a one-time link; the GET only shows the button, so a mail scanner does not use it up."""
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None or not sign_in_links.check_token(user, token):
-        return render(request, "portal/sign_in_link.html", {"is_valid": False}, status=410)
-    if request.method != "POST":
-        return render(request, "portal/sign_in_link.html", {"is_valid": True, "person": user})
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    with transaction.atomic():
+        # The person's row is held: a link that is used twice at once must not sign in twice.
+        people = User.objects.select_for_update() if request.method == "POST" else User.objects
+        user = people.filter(pk=user_id, is_active=True).first()
+        if user is None or not sign_in_links.check_token(user, token):
+            return render(request, "portal/sign_in_link.html", {"is_valid": False}, status=410)
+        if request.method != "POST":
+            return render(request, "portal/sign_in_link.html", {"is_valid": True, "person": user})
+        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect("start")
 
 
