@@ -19,7 +19,7 @@ Evidence = Mapping[str, Any]
 
 def headline(promotion: Promotion) -> str:
     """Say how the request stands."""
-    what, where = str(promotion.model_version), promotion.deployment.name
+    what, where = str(promotion.model_version).replace(" ", figures.SPACE), promotion.deployment.name
     attempts = [rollout.status for rollout in promotion.rollouts.all()]
     if promotion.status == "approved" and any(
         each in ("pending", "progressing", "paused") for each in attempts

@@ -55,8 +55,8 @@ def arms(deployment: Deployment, shoppers: int | None = None) -> list[dict[str, 
     return found
 
 
-def headline(rollout: Rollout) -> str:
-    """Say what a rollout does to shoppers."""
+def headline(rollout: Rollout, *, is_live: bool) -> str:
+    """Say what a rollout does to shoppers; is_live: its release serves everybody now."""
     number, where = rollout.release.number, rollout.deployment.name
     was = rollout.from_release
     again = f"; release {was.number} serves everybody" if was is not None else ""
@@ -64,7 +64,9 @@ def headline(rollout: Rollout) -> str:
         return {
             "pending": f"Rolling back to release {number}: its servers are starting",
             "progressing": f"Release {number} serves everybody at {where} again",
-            "succeeded": f"Release {number} serves everybody at {where} again",
+            "succeeded": f"Release {number} serves everybody at {where} again"
+            if is_live
+            else f"Rolled back to release {number} at {where}",
         }.get(rollout.status, f"The rollback to release {number} was stopped")
     return {
         "pending": f"Release {number} is getting ready for {where}",

@@ -107,6 +107,8 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
     deployment = selectors.deployment(request.shop, rollout.deployment_id)
     shoppers = deployment.known_shoppers
     is_active = rollout.status in ACTIVE
+    is_live = deployment.active_rollout_id is None and rollout.release_id == deployment.stable_id
+    is_current = is_active or is_live
     target = selectors.rollback_target(deployment)
     allowed = selectors.allowed_actions(rollout)
     cannot_operate = refusal(request.actor, "rollouts.operate", request.shop)
@@ -120,7 +122,7 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
     return {
         "rollout": rollout,
         "deployment": deployment,
-        "headline": words.headline(rollout),
+        "headline": words.headline(rollout, is_live=is_live),
         "why": words.why(rollout, now),
         "arms": words.arms(deployment, shoppers),
         "steps": words.steps(rollout, now, shoppers),
@@ -129,7 +131,7 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         "events": words.feed(selectors.rollout_feed(rollout)[:FEED]),
         "is_active": is_active,
         "polls": is_active or _is_measured_soon(rollout, now),
-        "is_current": is_active or rollout.release_id == deployment.stable_id,
+        "is_current": is_current,
         "took_ms": words.took_ms(rollout),
         "measured": words.measured_facts(rollout) if rollout.measured else [],
         "target": target,
@@ -140,17 +142,13 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         "no_way_back": words.cannot_roll_back(deployment, target),
         "cannot_operate": cannot_operate,
         "cannot_roll_back": cannot_roll_back,
-        "effect": _effect(rollout, cannot_operate, cannot_roll_back)
-        or words.rollback_effect(deployment, target, shoppers, last),
+        "effect": (cannot_roll_back or words.rollback_effect(deployment, target, shoppers, last))
+        if is_current
+        else f"This rollout is over. {words.placement_headline(deployment)}.",
         "bar_key": f"{rollout.lock_version}-{rollout.status}-{target.release.pk if target.release else ''}",
         "sends_bar": False,
         "curl": curl(f"rollouts/{rollout.pk}"),
     }
-
-
-def _effect(rollout: Rollout, cannot_operate: str | None, cannot_roll_back: str | None) -> str:
-    """What stands beside the buttons when Roll back is not to be pressed."""
-    return cannot_roll_back or cannot_operate or ""
 
 
 def _is_measured_soon(rollout: Rollout, now: Any) -> bool:

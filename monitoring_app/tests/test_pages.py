@@ -1,0 +1,116 @@
+"""The page and the fragment of live numbers."""
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from deployments_app.tests.factories import World, make_world, stored_artifact
+from monitoring_app.models import MetricPoint
+from portal.core.events import record
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A placement whose release 2 is a canary of release 1; both answered in the last minute."""
+    from deployments_app.models import Release, Rollout
+
+    monkeypatch.setattr("portal.core.dispatch.enqueue", lambda model, pk: False)
+    made = make_world()
+    releases = [
+        Release.objects.create(
+            deployment=made.deployment,
+            number=number,
+            model_version=made.version(),
+            artifact_digest=stored_artifact("als")[0],
+        )
+        for number in (1, 2)
+    ]
+    made.deployment.stable, made.deployment.canary = releases
+    made.deployment.canary_weight_pct = 10
+    made.deployment.save()
+    rollout = Rollout.objects.create(
+        shop=made.shop,
+        deployment=made.deployment,
+        kind="promote",
+        release=releases[1],
+        status="progressing",
+        salt="s",
+    )
+    record("rollout.step_advanced", rollout, actor=made.operator, shop=made.shop, weight_pct=10)
+    at = datetime.fromtimestamp(timezone.now().timestamp() // 2 * 2, timezone.get_current_timezone())
+    for release, requests, errors in zip(releases, (90, 10), (0, 1), strict=True):
+        MetricPoint.objects.create(
+            deployment=made.deployment,
+            release=release,
+            width_s=2,
+            at=at - timedelta(seconds=20),
+            requests=requests,
+            errors=errors,
+            answers=requests,
+            latency={"5.0": requests},
+        )
+    return made
+
+
+def show(client, world, role="viewer", status=200, **options):
+    client.force_login(getattr(world, role).user)
+    url = reverse("live_numbers", args=[world.shop.slug, world.deployment.pk])
+    answer = client.get(url, options, headers={"HX-Request": "true"} if options.pop("part", "") else {})
+    assert answer.status_code == status
+    return re.sub(r"\s+", " ", answer.content.decode())
+
+
+def test_a_page_tells_what_each_release_did(client, world):
+    page = show(client, world)
+    assert "2 releases answered at Home page in the last 5 minutes" in page
+    assert re.search(r"2 new</th> <td class=\"num\">10</td> <td class=\"num\">10.00 %</td>", page)
+    assert re.search(r"1 live</th> <td class=\"num\">90</td> <td class=\"num\">0.00 %</td>", page)
+
+
+def test_a_fragment_brings_its_figures_where_a_swap_keeps_them(client, world):
+    part = show(client, world, part=True)
+    assert "<html" not in part
+    assert part.count("data-figure") == 3
+    assert "<script" not in part
+    assert 'hx-trigger="every 2s"' in part
+
+
+def test_charts_mark_the_moment_at_which_traffic_was_moved(client, world):
+    part = show(client, world, part=True)
+    assert '"text":"2 at 10 %"' in part.replace("&quot;", '"')
+    assert '"color":"--canary-line"' in part.replace("&quot;", '"')
+
+
+@pytest.mark.parametrize(("window", "words"), [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days")])
+def test_longer_windows_can_be_chosen(client, world, window, words):
+    assert f"in the last {words}" in show(client, world, window=window)
+
+
+def test_an_unknown_window_is_the_shortest(client, world):
+    assert "in the last 5 minutes" in show(client, world, window="1y")
+
+
+def test_silence_is_said_in_words(client, world):
+    MetricPoint.objects.all().delete()
+    page = show(client, world)
+    assert "Nobody asked Home page in the last 5 minutes" in page
+    assert "data-figure" not in page
+
+
+def test_another_shops_numbers_do_not_exist(client, world):
+    other = make_world()
+    client.force_login(world.admin.user)
+    url = reverse("live_numbers", args=[world.shop.slug, other.deployment.pk])
+    assert client.get(url).status_code == 404
+
+
+def test_the_fragment_reads_little(client, world, django_assert_max_num_queries):
+    show(client, world, part=True)
+    url = reverse("live_numbers", args=[world.shop.slug, world.deployment.pk])
+    with django_assert_max_num_queries(7):
+        client.get(url, headers={"HX-Request": "true"})
