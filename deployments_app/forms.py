@@ -9,7 +9,7 @@ from deployments_app.models import Deployment, Environment
 from deployments_app.plan_rules import AT_ONCE, DEFAULT_PLAN, Plan, Step
 from deployments_app.request_words import plan_sentence
 from deployments_app.services.keys import DEFAULT_DAYS, MAX_DAYS
-from portal.core.errors import PortalError
+from portal.core.errors import InvalidInput, PortalError
 
 CAREFUL = Plan(steps=(Step(5, 1800, 500), Step(25, 1800, 500), Step(50, 1800, 500), Step(100)))
 QUICK = Plan(steps=(Step(10, 60, 100), Step(50, 60, 100), Step(100)))
@@ -121,6 +121,21 @@ class PromotionForm(forms.Form):
             for at in range(1, OWN_STEPS + 1)
         ]
         return [row for row in rows if row["weight_pct"]]
+
+
+class PressForm(forms.Form):
+    """A button: what it does, what is said to it, and the version of the row it was drawn from."""
+
+    do = forms.CharField(max_length=20, required=False)
+    comment = forms.CharField(max_length=4000, required=False)
+    lock_version = forms.IntegerField(min_value=0, required=False)
+    to_release = forms.CharField(max_length=40, required=False)
+
+    def read(self) -> dict[str, Any]:
+        """The values; raises InvalidInput."""
+        if not self.is_valid():
+            raise InvalidInput(" ".join(text for texts in self.errors.values() for text in texts))
+        return self.cleaned_data
 
 
 class DeploymentForm(forms.Form):

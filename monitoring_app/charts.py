@@ -1,7 +1,7 @@
 """Figures of live numbers. Colours are token names: the page fills them in, in its theme."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from monitoring_app.selectors import Series
@@ -9,6 +9,7 @@ from portal.core.models import Event
 
 Figure = dict[str, Any]
 
+ROOM_FOR_WORDS = 35  # upright words that fit beside each other over the width of a chart
 LEAST_TOP = 1.0  # of every axis, in its unit
 
 # Status after an event -> the word at its line; a step says its share instead.
@@ -73,7 +74,8 @@ def _lines(
         }
         for arm, values, kind in lines
     ]
-    shapes, notes = _markers(marks)
+    times = [at for arm, _, _ in lines for at in arm.at]
+    shapes, notes = _markers(list(marks), max(times) - min(times) if times else timedelta(0))
     highest = max((value for _, values, _ in lines for value in values if value is not None), default=0.0)
     layout: Figure = {
         "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
@@ -87,14 +89,21 @@ def _lines(
     return {"data": data, "layout": layout}
 
 
-def _markers(events: Iterable[Event]) -> tuple[list[Figure], list[Figure]]:
+def _markers(events: list[Event], span: timedelta) -> tuple[list[Figure], list[Figure]]:
+    """Draw a line at each event; of words that would lie on each other, the last one stays."""
     shapes, notes = [], []
+    worded = [event for event in events if _word(event)]
+    told = {
+        event.pk
+        for event, after in zip(worded, [*worded[1:], None], strict=True)
+        if after is None or after.created_at - event.created_at >= span / ROOM_FOR_WORDS
+    }
     for event in events:
         at = _iso(event.created_at)
         line = {"color": "--ink-muted", "width": 1, "dash": "dot"}
         shapes.append({"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1, "line": line})
         text = _word(event)
-        if text:
+        if event.pk in told:
             font = {"color": "--ink-muted", "size": 10}
             notes.append(
                 {"x": at, "y": 1, "yref": "paper", "text": text, "showarrow": False, "textangle": -90,

@@ -13,7 +13,8 @@ from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, markers
 from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
 
-WINDOW_WORDS = {"5m": "5 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days"}
+WINDOW_WORDS = {"5m": "5 minutes", "1h": "hour", "24h": "24 hours", "7d": "7 days"}
+TABS = [(key, words if words[0].isdigit() else f"1 {words}") for key, words in WINDOW_WORDS.items()]
 EVERY_S = {"5m": 2, "1h": 5, "24h": 30, "7d": 60}
 
 
@@ -36,7 +37,7 @@ def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
         "errors": charts.error_figure(arms, stable, canary, marks),
         "window": window,
         "window_words": WINDOW_WORDS[window],
-        "windows": list(WINDOW_WORDS.items()),
+        "windows": TABS,
         "every_s": EVERY_S[window],
         "as_of": now,
         "curl": curl(f"deployments/{deployment.pk}/metrics?window={window}"),

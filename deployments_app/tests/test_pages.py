@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from deployments_app.models import Deployment, Promotion, Rollout
-from deployments_app.tests.factories import BETTER, GOOD, days_ago, make_world, verbs
+from deployments_app.tests.factories import BETTER, days_ago, make_world, verbs
 from portal.core.models import Role
 from portal.core.testing import make_actor
 
@@ -250,4 +250,12 @@ def decision(do, promotion, comment=""):
 def test_an_outsider_does_not_know_the_shop(world, visit, asked):
     stranger = make_actor(make_world().shop, Role.ADMIN)
     visit(stranger, "promotion_detail", asked.pk, status=404)
-    assert GOOD["n"] == 500
+
+
+def test_a_comment_no_database_can_hold_is_refused_in_place(world, visit, asked):
+    page = visit(
+        "approver", "promotion_decide", asked.pk, data=decision("comment", asked, "a\0b"), status=422
+    )
+    assert "Null characters are not allowed." in page.text_
+    visit("analyst", "promotion_new", query="?version=%00", status=404)
+    visit("approver", "promotion_detail", asked.pk, query="?shopper=٣")

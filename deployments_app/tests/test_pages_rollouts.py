@@ -254,3 +254,17 @@ def test_many_placements_are_listed_in_few_queries(world, visit, live, django_as
 def act(do, rollout):
     rollout.refresh_from_db()
     return {"do": do, "lock_version": rollout.lock_version}
+
+
+def test_what_no_database_can_hold_is_refused_in_words(world, visit, two_releases):
+    rollout = Rollout.objects.filter(deployment=world.deployment).latest("created_at")
+    for name, pk, data in (
+        ("rollout_note", rollout.pk, {"comment": "a\0b"}),
+        ("rollout_act", rollout.pk, {"do": "pause", "lock_version": "9" * 40}),
+        ("deployment_rollback", world.deployment.pk, {"to_release": "\0"}),
+        ("deployment_key_new", world.deployment.pk, {"name": "a\0b", "days": "9"}),
+    ):
+        client_answer = visit("operator", name, pk, data=data, status=None)
+        assert client_answer.status_code in (302, 400, 422), name
+    two_releases.refresh_from_db()
+    assert two_releases.stable.number == 2

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from deployments_app import request_words as words
 from deployments_app import selectors
-from deployments_app.forms import PromotionForm
+from deployments_app.forms import PressForm, PromotionForm
 from deployments_app.models import Promotion
 from deployments_app.services import promotions, reviews, starts
 from deployments_app.services.evidence import preview_gates
@@ -147,10 +147,10 @@ def promotion_detail(request: ShopRequest, promotion_id: str) -> HttpResponse:
 def promotion_decide(request: ShopRequest, promotion_id: str) -> HttpResponse:
     """Approve, reject, comment, withdraw or start; `do` says which."""
     promotion = selectors.promotion(request.shop, promotion_id)
-    do, comment = request.POST.get("do", ""), request.POST.get("comment", "")
-    seen = _lock_version(request)
     here = redirect("promotion_detail", request.shop.slug, promotion.pk)
     try:
+        pressed = PressForm(request.POST).read()
+        do, comment, seen = pressed["do"], pressed["comment"], pressed["lock_version"]
         if do == "withdraw":
             promotions.withdraw_promotion(request.actor, request.shop, promotion, seen, comment)
         elif do == "start":
@@ -159,7 +159,11 @@ def promotion_decide(request: ShopRequest, promotion_id: str) -> HttpResponse:
         else:
             reviews.review_promotion(request.actor, request.shop, promotion, do, comment, seen)
     except InvalidInput as error:
-        context = {**_context(request, promotion), "problem": error.detail, "said": comment}
+        context = {
+            **_context(request, promotion),
+            "problem": error.detail,
+            "said": request.POST.get("comment", ""),
+        }
         return render(request, "deployments_app/promotion_detail.html", context, status=422)
     except Conflict as error:
         messages.error(request, error.detail)
@@ -189,11 +193,6 @@ def _approvals(request: ShopRequest, promotion: Promotion) -> str:
     if promotion.status == "open":
         return f"{standing.approvals} of {standing.needed} approvals."
     return "It starts when the rollout under way has ended."
-
-
-def _lock_version(request: ShopRequest) -> int | None:
-    text = request.POST.get("lock_version", "")
-    return int(text) if text.isdecimal() else None
 
 
 def _context(request: ShopRequest, promotion: Promotion) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from deployments_app import rollout_words as words
 from deployments_app import selectors
+from deployments_app.forms import PressForm
 from deployments_app.models import Rollout
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.services import rollbacks, rollouts
@@ -58,12 +59,13 @@ def rollout_status(request: ShopRequest, rollout_id: str) -> HttpResponse:
 def rollout_act(request: ShopRequest, rollout_id: str) -> HttpResponse:
     """Pause, resume, next step, promote now or abort; `do` says which."""
     rollout = selectors.rollout(request.shop, rollout_id)
-    do, seen = request.POST.get("do", ""), request.POST.get("lock_version", "")
+    pressed = PressForm(request.POST).read()
+    do = pressed["do"]
     if do not in ACTS:
         raise InvalidInput(f"A rollout can be told to {', '.join(ACTS)}; not {do[:40]!r}.")
     act, told = ACTS[do]
     try:
-        act(request.actor, request.shop, rollout, lock_version=int(seen) if seen.isdecimal() else None)
+        act(request.actor, request.shop, rollout, lock_version=pressed["lock_version"])
     except Conflict as error:
         messages.error(request, error.detail)
     else:
@@ -75,7 +77,7 @@ def rollout_act(request: ShopRequest, rollout_id: str) -> HttpResponse:
 def rollout_note(request: ShopRequest, rollout_id: str) -> HttpResponse:
     """Say afterwards why it was done."""
     rollout = selectors.rollout(request.shop, rollout_id)
-    rollouts.explain_rollout(request.actor, request.shop, rollout, request.POST.get("comment", ""))
+    rollouts.explain_rollout(request.actor, request.shop, rollout, PressForm(request.POST).read()["comment"])
     messages.success(request, "Noted. Everybody here can read why.")
     return redirect("rollout_detail", request.shop.slug, rollout.pk)
 
@@ -90,7 +92,7 @@ def roll_back(request: ShopRequest, deployment_id: str) -> HttpResponse:
             request.actor,
             request.shop,
             deployment,
-            to_release=request.POST.get("to_release") or None,
+            to_release=PressForm(request.POST).read()["to_release"] or None,
             received_at=received_at,
         )
     except Conflict as error:

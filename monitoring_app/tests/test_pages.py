@@ -86,7 +86,16 @@ def test_charts_mark_the_moment_at_which_traffic_was_moved(client, world):
     assert '"color":"--canary-line"' in part.replace("&quot;", '"')
 
 
-@pytest.mark.parametrize(("window", "words"), [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days")])
+def test_words_of_crowded_moments_do_not_lie_on_each_other(client, world):
+    rollout = world.deployment.rollouts.get()
+    for share in (20, 30, 40):
+        record("rollout.step_advanced", rollout, actor=world.operator, shop=world.shop, weight_pct=share)
+    part = show(client, world, part=True).replace("&quot;", '"')
+    assert '"text":"2 at 40 %"' in part
+    assert '"text":"2 at 30 %"' not in part
+
+
+@pytest.mark.parametrize(("window", "words"), [("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days")])
 def test_longer_windows_can_be_chosen(client, world, window, words):
     assert f"in the last {words}" in show(client, world, window=window)
 
