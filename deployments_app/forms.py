@@ -134,7 +134,7 @@ class PressForm(forms.Form):
     def read(self) -> dict[str, Any]:
         """The values; raises InvalidInput."""
         if not self.is_valid():
-            raise InvalidInput(" ".join(text for texts in self.errors.values() for text in texts))
+            raise InvalidInput(" ".join(str(text) for texts in self.errors.values() for text in texts))
         return self.cleaned_data
 
 

@@ -162,7 +162,7 @@ def promotion_decide(request: ShopRequest, promotion_id: str) -> HttpResponse:
         context = {
             **_context(request, promotion),
             "problem": error.detail,
-            "said": request.POST.get("comment", ""),
+            "said": request.POST.get("comment", "").replace("\0", ""),
         }
         return render(request, "deployments_app/promotion_detail.html", context, status=422)
     except Conflict as error:
