@@ -70,7 +70,7 @@ class VersionsView(ApiView):
 
 
 class OneVersion(ApiView):
-    """Shared by everything below one dataset version."""
+    """One version of a dataset: its files, columns, state and report."""
 
     def version(self, version_id: str) -> DatasetVersion:
         authorize(self.actor, "datasets.read", self.shop)
@@ -143,6 +143,8 @@ class ItemsView(FileView):
 
 
 class CheckView(OneVersion):
+    """Let a worker read every line."""
+
     @extend_schema(
         request=shapes.EmptySerializer,
         responses={202: JobSerializer},
@@ -155,6 +157,8 @@ class CheckView(OneVersion):
 
 
 class CancelView(OneVersion):
+    """Give up an upload or a check."""
+
     @extend_schema(
         request=shapes.ReasonSerializer, responses=JobSerializer, operation_id="dataset_versions_cancel"
     )

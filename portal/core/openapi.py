@@ -1,5 +1,6 @@
 """What OpenAPI says of every operation alike: two ways of signing in, headers, refusals."""
 
+import inspect
 from typing import Any
 
 from django.conf import settings
@@ -51,6 +52,22 @@ class ApiSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         acts_once = self.method == "POST" and not getattr(self.view, "repeatable", True)
         return [SHOP, KEY] if acts_once else [SHOP]
+
+    def get_summary(self) -> str | None:
+        """Take the first sentence, so that a closed list of operations tells what each is for."""
+        return self._own_words().partition("\n")[0].partition(". ")[0].rstrip(".") or None
+
+    def get_description(self) -> str:  # type: ignore[override]
+        words = self._own_words()
+        return "" if words.rstrip(".") == self.get_summary() else words
+
+    def _own_words(self) -> str:
+        """Return what the method or its view says, but not what the base of all views says of itself."""
+        method = getattr(self.view, self.method.lower(), None)
+        if method is not None and method.__doc__:
+            return inspect.cleandoc(method.__doc__)
+        said_by = next(each for each in type(self.view).__mro__ if each.__dict__.get("__doc__"))
+        return "" if said_by.__name__ == "ApiView" else inspect.cleandoc(said_by.__doc__ or "")
 
     def _get_response_bodies(self, direction: Any = "response") -> Any:
         bodies = super()._get_response_bodies(direction)
