@@ -4,7 +4,10 @@ const cookie = (name) => document.cookie.split("; ").find((part) => part.startsW
 window.SwaggerUIBundle({
   url: place.dataset.schema,
   domNode: place,
-  deepLinking: true,
+  deepLinking: false, // its links would stand inside the buttons that open an operation
+  syntaxHighlight: false, // its colours are for one theme only
+  defaultModelsExpandDepth: -1,
+  docExpansion: "list",
   persistAuthorization: false,
   requestInterceptor: (request) => {
     const token = cookie("aisle_csrf") ?? cookie("__Host-aisle_csrf");
