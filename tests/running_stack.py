@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +57,17 @@ class RunningStack:
         pid = self.pid(program)
         os.kill(pid, number)
         return pid
+
+    @contextmanager
+    def held(self, *programs: str) -> Iterator[None]:
+        """Stop programs for a while, as if they were busy: what they were sent waits."""
+        for program in programs:
+            self.kill(program, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for program in programs:
+                self.kill(program, signal.SIGCONT)
 
     def manage(self, *arguments: str) -> str:
         """Run a management command against this stack; returns what it printed, fails if it does."""

@@ -1,7 +1,6 @@
 """An analyst in a browser: from a file of ratings to a request that somebody else decides."""
 
 import re
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import open_window, refusals, settle_charts, sign_in
 from tests.journeys.ratings import ATTACK, broken, hostile, own_names
-from tests.running_stack import RunningStack
 from tests.shops import LiveShop
 
 pytestmark = pytest.mark.journey
@@ -35,18 +33,6 @@ def slow_upload(page: Page) -> Iterator[None]:
     network.send("Network.emulateNetworkConditions", {**limits, "uploadThroughput": SLOW_BYTES_S})
     yield
     network.send("Network.emulateNetworkConditions", {**limits, "uploadThroughput": -1})
-
-
-@contextmanager
-def no_new_jobs(stack: RunningStack, *programs: str) -> Iterator[None]:
-    """Hold the workers, as if they were busy with others' jobs."""
-    for program in programs:
-        stack.kill(program, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for program in programs:
-            stack.kill(program, signal.SIGCONT)
 
 
 def choose(page: Page, shop: LiveShop, file, items=None, name: str = "ratings") -> None:
@@ -186,7 +172,7 @@ def test_an_upload_a_file_a_check_and_a_run_can_be_canceled(analyst, shop, files
     analyst.get_by_role("button", name="Cancel this upload").click()
     expect(analyst.get_by_role("heading", name="canceled")).to_be_visible()
 
-    with no_new_jobs(shop.stack, "worker-train"):
+    with shop.stack.held("worker-train"):
         upload(analyst, shop, files[0], name="canceled check")
         check(analyst)
         analyst.get_by_role("button", name="Cancel the check").click()
