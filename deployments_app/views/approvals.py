@@ -201,7 +201,7 @@ def _context(request: ShopRequest, promotion: Promotion) -> dict[str, Any]:
     environment = promotion.deployment.environment
     shoppers = (evidence.get("shelves") or {}).get("shoppers") or []
     shown = request.GET.get("shopper", "1")
-    at = min(max(int(shown), 1), len(shoppers)) if shown.isdecimal() and shoppers else 1
+    at = min(max(int(shown[:4]), 1), len(shoppers)) if shown[:4].isdecimal() and shoppers else 1
     attempts = sorted(promotion.rollouts.all(), key=lambda each: each.created_at)
     known = (evidence.get("data") or {}).get("users")
     version = promotion.model_version

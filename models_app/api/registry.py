@@ -23,7 +23,7 @@ MAX_SHOPPERS = 1000
 def _whole(request: Request, name: str, default: int, most: int) -> int:
     """Read a whole number from 1 to `most` from the query."""
     given = request.query_params.get(name, str(default))
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= most:
+    if len(given) > 9 or not given.isascii() or not given.isdigit() or not 1 <= int(given) <= most:
         raise invalid(f"/{name}", f"{name} is a number from 1 to {most}.")
     return int(given)
 

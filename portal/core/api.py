@@ -49,7 +49,11 @@ class CursorPages(CursorPagination):
         given = request.query_params.get("page_size")
         if given is None:
             return self.page_size
-        if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= MAX_PAGE_SIZE:
+        if (
+            len(given) > 9
+            or not (given.isascii() and given.isdigit())
+            or not 1 <= int(given) <= MAX_PAGE_SIZE
+        ):
             raise InvalidInput(f"page_size is a number from 1 to {MAX_PAGE_SIZE}, not {given[:20]!r}.")
         return int(given)
 

@@ -94,7 +94,7 @@ def send(
         headers |= {"Idempotency-Key": str(uuid4()), "If-Match": "*"}
     elif caller.startswith("token"):
         headers |= scene.headers[caller]
-    body = fill(scene, way.body) if way is not None else None
+    body = options.pop("body", None) or (fill(scene, way.body) if way is not None else None)
     extra: dict[str, Any] = {"headers": headers}
     if way is not None and way.query:
         extra["query_params"] = fill(scene, dict(way.query))
