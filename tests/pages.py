@@ -28,7 +28,7 @@ FOLLOWED = {
     "dataset-columns": ("data", r"/data/dsv_\w+$", "uploading"),
     "dataset-failed": ("data", r"/data/dsv_\w+$", "failed"),
     "dataset-canceled": ("data", r"/data/dsv_\w+$", "canceled"),
-    "run": ("runs", r"/train/runs/run_\w+$", "als"),
+    "run": ("runs", r"/train/runs/run_\w+$", "ALS"),
     "run-baseline": ("runs", r"/train/runs/run_\w+$", "baseline"),
     "compare": ("run", r"/train/compare\?group=", ""),
     "model": ("models", r"/models/mdl_\w+$", ""),

@@ -1,5 +1,6 @@
 """From a file to a checked dataset version: list, upload, columns, check, report."""
 
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -215,7 +216,12 @@ def _steps(version: DatasetVersion) -> list[dict[str, str]]:
 
 
 def _chosen(request: ShopRequest) -> dict[str, Any]:
-    return {"dataset": request.GET["dataset"]} if "dataset" in request.GET else {"name": "ratings"}
+    if "dataset" in request.GET:
+        return {"dataset": request.GET["dataset"]}
+    # A name that is taken would be refused only after the whole file was sent.
+    taken = set(rows.datasets(request.shop).values_list("name", flat=True))
+    names = itertools.chain(["ratings"], (f"ratings {number}" for number in itertools.count(2)))
+    return {"name": next(name for name in names if name not in taken)}
 
 
 def _may(request: ShopRequest) -> dict[str, bool]:

@@ -11,7 +11,7 @@ from models_app import charts
 from models_app.selectors import rows
 from models_app.selectors.comparisons import metric_rows
 from models_app.selectors.previews import preview, sample_users
-from models_app.views.training import MAIN_METRIC, run_name, verdict_of
+from models_app.views.training import MAIN_METRIC, TITLES, run_name, verdict_of
 from portal.core.permissions import authorize, is_permitted
 from portal.core.requests import ShopRequest
 
@@ -22,7 +22,7 @@ def model_list(request: ShopRequest) -> HttpResponse:
     page = Paginator(rows.registered_models(request.shop), 50).get_page(request.GET.get("page"))
     newest = rows.model_versions(request.shop).in_bulk([model.newest_version_id for model in page])
     table = [(model, newest.get(model.newest_version_id)) for model in page]
-    return render(request, "models_app/model_list.html", {"page": page, "table": table})
+    return render(request, "models_app/model_list.html", {"page": page, "table": table, "titles": TITLES})
 
 
 @require_safe
@@ -33,7 +33,7 @@ def model_detail(request: ShopRequest, model_id: str) -> HttpResponse:
     page = Paginator(rows.model_versions(request.shop, model), 50).get_page(request.GET.get("page"))
     bars = [
         {
-            "name": f"{version.number} · {version.algorithm}",
+            "name": f"{version.number} · {TITLES[version.algorithm]}",
             "value": version.metrics[MAIN_METRIC]["value"],
             "low": version.metrics[MAIN_METRIC]["low"],
             "high": version.metrics[MAIN_METRIC]["high"],
@@ -43,7 +43,8 @@ def model_detail(request: ShopRequest, model_id: str) -> HttpResponse:
         if MAIN_METRIC in version.metrics
     ]
     chart = charts.metric_figure(bars, "NDCG@10", None) if len(bars) > 1 else None
-    return render(request, "models_app/model_detail.html", {"model": model, "page": page, "chart": chart})
+    context = {"model": model, "page": page, "chart": chart, "titles": TITLES}
+    return render(request, "models_app/model_detail.html", context)
 
 
 @require_safe

@@ -25,6 +25,7 @@ from portal.core.permissions import authorize, is_permitted
 from portal.core.requests import ShopRequest
 
 MAIN_METRIC = "ndcg@10"
+TITLES = {name: each.title for name, each in ALGORITHMS.items()}
 STAGE_LABELS = {
     "load": "Load",
     "split": "Split",
@@ -39,7 +40,11 @@ STAGE_LABELS = {
 def run_list(request: ShopRequest) -> HttpResponse:
     authorize(request.actor, "training.read", request.shop)
     page = Paginator(rows.training_runs(request.shop), 50).get_page(request.GET.get("page"))
-    context = {"page": page, "may_train": is_permitted(request.actor, "training.run", request.shop)}
+    context = {
+        "page": page,
+        "titles": TITLES,
+        "may_train": is_permitted(request.actor, "training.run", request.shop),
+    }
     return render(request, "models_app/run_list.html", context)
 
 
