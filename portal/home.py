@@ -89,7 +89,7 @@ def lately(actor: Actor, shop: Shop) -> list[dict[str, Any]]:
             "text": f"{verb_in_words(event.verb)} {event.object_label}",
             "reason": event.reason,
         }
-        for event in visible_events(actor, shop)[:LATELY]
+        for event in visible_events(actor, shop).exclude(verb="rollout.noted")[:LATELY]
     ]
 
 
