@@ -40,9 +40,13 @@ def photograph(browser: Browser, stack: RunningStack, width: int, theme: str) ->
     for name, url in find_pages(page, stack.portal_url, "nordic-attic").items():
         page.goto(url)
         page.wait_for_load_state("networkidle")
+        # A bar that sticks to the bottom belongs at the end of a picture of the whole page.
+        tall = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": width, "height": max(900, tall)})
         target = FOLDER / f"{name}-{width}-{theme}.png"
         page.screenshot(path=target, full_page=True)
         taken.append(target)
+        page.set_viewport_size({"width": width, "height": 900})
     context.close()
     return taken
 
