@@ -88,9 +88,13 @@ def refusals(page: Page) -> list[str]:
 
 
 def settle_charts(page: Page) -> None:
-    """Wait until every chart of the page is drawn (its policy forbids Playwright's wait_for_function)."""
+    """Wait until what the page fetches at once is there and every chart of it is drawn.
+
+    The policy forbids Playwright's wait_for_function.
+    """
     ends_at = time.monotonic() + PATIENCE_MS / 1000
-    drawn = "[...document.querySelectorAll('[data-chart]')].every((chart) => chart.dataset.drawn)"
+    drawn = """!document.querySelector('main [hx-trigger=load]')
+        && [...document.querySelectorAll('[data-chart]')].every((chart) => chart.dataset.drawn)"""
     while not page.evaluate(drawn):
         assert time.monotonic() < ends_at, "a chart was never drawn"
         page.wait_for_timeout(50)
