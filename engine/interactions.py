@@ -79,6 +79,13 @@ class Interactions:
         matrix.sort_indices()
         return matrix
 
+    def matrix_times(self, keep: npt.NDArray[np.bool_] | slice = slice(None)) -> Int64 | None:
+        """Give the times of the kept entries in the order in which `matrix` stores them, (nnz,) int64."""
+        if self.times is None:
+            return None
+        order = np.lexsort((self.items[keep], self.users[keep]))
+        return np.asarray(self.times[keep][order], np.int64)
+
     def save(self, folder: Path) -> None:
         """Write one `.npy` a member into `folder` (made if missing)."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from engine.estimators.base import NO_CONTEXT, Context
 from engine.interactions import Interactions
+from engine.items import ItemFacts
 from engine.parameters import Settings, option
 
 ENOUGH_USERS = 200  # test users with history that make a temporal split worth reading
@@ -49,6 +51,7 @@ class Split:
     """Train and test, both (n_users, n_items) CSR over the same positions.
 
     Every user with a row in `test` has history in `train`; `note` says what was held out, for a page.
+    context: what `fit` may know beside `train`.
     """
 
     train: sp.csr_matrix
@@ -58,9 +61,12 @@ class Split:
     n_test_users: int
     n_test_interactions: int
     n_test_users_without_history: int
+    context: Context = NO_CONTEXT
 
 
-def split(interactions: Interactions, config: SplitConfig, seed: int = 0) -> Split:
+def split(
+    interactions: Interactions, config: SplitConfig, seed: int = 0, items: ItemFacts | None = None
+) -> Split:
     """Divide interactions into train and test; raise ValueError when nothing is left to test on."""
     held_out, sentence = _hold_out(interactions, config, seed)
     in_train = np.bincount(interactions.users[~held_out], minlength=interactions.shape[0]) > 0
@@ -84,6 +90,7 @@ def split(interactions: Interactions, config: SplitConfig, seed: int = 0) -> Spl
         n_test_users=n_users,
         n_test_interactions=int(tested.sum()),
         n_test_users_without_history=without,
+        context=Context(interactions.matrix_times(~held_out), items),
     )
 
 

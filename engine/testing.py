@@ -6,7 +6,7 @@ class TestMine(EstimatorContract):
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.artifacts import load_artifact, save_artifact
-from engine.estimators.base import Estimator, Progress, Recommendations, Settings
+from engine.estimators.base import NO_CONTEXT, Context, Estimator, Progress, Recommendations, Settings
 from engine.interactions import IdTable
 
 
@@ -54,8 +54,15 @@ class EstimatorContract:
     def make(self, seed: int = 0) -> Estimator:
         return self.algorithm(self.config, seed=seed)
 
+    def context(self, matrix: sp.csr_matrix) -> Context:
+        """Give what this algorithm needs beside a test's matrix."""
+        return NO_CONTEXT
+
+    def fit(self, model: Estimator, matrix: sp.csr_matrix, **options: Any) -> Estimator:
+        return model.fit(matrix, context=self.context(matrix), **options)
+
     def fitted(self, matrix: sp.csr_matrix, seed: int = 0) -> Estimator:
-        return self.make(seed).fit(matrix)
+        return self.fit(self.make(seed), matrix)
 
     # What it must find
 
@@ -167,7 +174,8 @@ class EstimatorContract:
 
     def test_the_same_seed_gives_the_same_lists_and_fit_starts_afresh(self) -> None:
         matrix = random_matrix(5)
-        first, second = self.fitted(matrix, seed=7), self.make(seed=7).fit(random_matrix(6)).fit(matrix)
+        first, second = self.fitted(matrix, seed=7), self.fitted(random_matrix(6), seed=7)
+        self.fit(second, matrix)
         same_lists(first.recommend(np.arange(60), 10), second.recommend(np.arange(60), 10))
 
     def test_fit_leaves_the_matrix_as_it_was(self) -> None:
@@ -206,7 +214,7 @@ class EstimatorContract:
 
     def test_progress_goes_up_to_the_end_and_can_cancel(self) -> None:
         reports: list[Progress] = []
-        self.make().fit(random_matrix(11), progress=reports.append)
+        self.fit(self.make(), random_matrix(11), progress=reports.append)
         done = [report.done / report.total for report in reports]
         assert done == sorted(done)
         assert done[-1] == 1
@@ -215,7 +223,7 @@ class EstimatorContract:
             raise Cancelled
 
         with pytest.raises(Cancelled):
-            self.make().fit(random_matrix(11), progress=stop)
+            self.fit(self.make(), random_matrix(11), progress=stop)
 
     def test_an_estimate_grows_with_the_data(self) -> None:
         config = self.config or self.algorithm.Config()

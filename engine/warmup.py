@@ -5,7 +5,8 @@ import scipy.sparse as sp
 
 from engine.estimators import ALGORITHMS
 from engine.estimators.als import ALS, ALSConfig
-from engine.estimators.base import Estimator
+from engine.estimators.base import Context, Estimator
+from engine.items import ItemFacts
 from engine.serving.id_index import compile_index
 
 COMMON_FACTORS = (16, 32, 64, 128)
@@ -18,10 +19,13 @@ def warm_up() -> None:
     """
     rng = np.random.default_rng(0)
     matrix = sp.csr_matrix((rng.random((12, 9)) < 0.5).astype(np.float32))
+    titles = [f"thing {at}" for at in range(matrix.shape[1])]
+    facts = ItemFacts.of(titles, ["a", "b", "c"] * 3, np.ones(matrix.shape[1]))
+    context = Context(np.arange(matrix.nnz, dtype=np.int64), facts)
     models: list[Estimator] = [kind() for kind in ALGORITHMS.values()]
     models += [ALS(ALSConfig(factors=factors, iterations=1)) for factors in COMMON_FACTORS]
     for model in models:
-        model.fit(matrix)
+        model.fit(matrix, context=context)
         model.recommend(np.arange(3), 2, seen=matrix[:3])
         model.recommend(model.fold_in(matrix[:1]), 2)
         model.similar_items(np.arange(3), 2)

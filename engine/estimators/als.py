@@ -20,20 +20,18 @@ from engine.estimators.als_kernel import padded, solver
 from engine.estimators.base import (
     BLAS,
     Arrays,
+    Context,
     Estimate,
-    Estimator,
     Explanation,
-    Positions,
     Progress,
     ProgressCallback,
-    Recommendations,
     Settings,
     UserState,
     check_matrix,
     option,
 )
+from engine.estimators.factors import FactorModel, restored_array
 from engine.interactions import Float32, Int32
-from engine.topk import top_k
 
 STEPS = 2  # of conjugate gradients in a half sweep: follows an exact solver, see PERFORMANCE
 EXACT_STEPS = 40  # for the last half sweep and for fold-in: to convergence
@@ -108,7 +106,7 @@ class Side:
         return cls(matrix.indptr, matrix.indices, matrix.data, ridge.astype(np.float32), chunks)
 
 
-class ALS(Estimator):
+class ALS(FactorModel):
     """user_factors_ (n_users, width), item_factors_ (n_items, width), both in the basis where the items'
     Gram matrix is diagonal; spectrum_ (width,): that diagonal times the weight of what was not chosen;
     value_scale_ (1,): the mean value, which counts as a confidence of 1; unobserved_ (1,): the weight
@@ -122,8 +120,6 @@ class ALS(Estimator):
     )
     Config = ALSConfig
 
-    user_factors_: Float32
-    item_factors_: Float32
     spectrum_: Float32
     value_scale_: Float32
     unobserved_: Float32
@@ -132,7 +128,11 @@ class ALS(Estimator):
     def settings(self) -> ALSConfig:
         return cast(ALSConfig, self.config)
 
-    def _fit(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> None:
+    @property
+    def width(self) -> int:
+        return padded(self.settings.factors)
+
+    def _fit(self, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> None:
         c = self.settings
         kept = matrix.data[matrix.data > 0]
         self.value_scale_ = np.array([kept.mean(dtype=np.float64) if len(kept) else 1], np.float32)
@@ -141,7 +141,7 @@ class ALS(Estimator):
         self.unobserved_ = np.array([c.unobserved_weight * max(by_user.nnz, 1) / pairs], np.float32)
         by_item = sp.csr_matrix(by_user.T)
         users, items = self._side(by_user), self._side(by_item)
-        width = padded(c.factors)
+        width = self.width
         rng = np.random.default_rng(self.seed)
         start = rng.standard_normal((self.n_items_, c.factors), dtype=np.float32)
         start *= (0.1 / np.sqrt(c.factors)) * (np.diff(by_item.indptr) > 0)[:, None]
@@ -207,9 +207,6 @@ class ALS(Estimator):
         memory = 4 * width * rows + 4 * width * max(n_users, n_items) + 20 * n_interactions + 16 * rows
         return Estimate(memory_bytes=memory, seconds=0.05 + flops / 2e10)
 
-    def user_state(self, users: Positions) -> UserState:
-        return UserState(self.user_factors_[users])
-
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Solve for users' factors from their interactions, as the last half sweep of `fit` does."""
         if rows.shape[1] != self.n_items_:
@@ -224,20 +221,6 @@ class ALS(Estimator):
             )  # fmt: skip
         return UserState(own)
 
-    def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
-        return state.rows[start:stop] @ self.item_factors_.T
-
-    def _pair_scores(self, state: UserState, items: Int32) -> Float32:
-        return np.einsum("nk,nk->n", state.rows, self.item_factors_[items])
-
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
-        """Compare factors by their angle (cosine)."""
-        return most_alike(self.item_factors_, self._checked(items, self.n_items_, "item"), k)
-
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
-        """Compare factors by their angle (cosine)."""
-        return most_alike(self.user_factors_, self._checked(users, self.n_users_, "user"), k)
-
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split the score into one part an item of the history: c_i · xᵀ A⁻¹ x_i (Hu et al., section 5)."""
         side = self._side(self._confidences(check_matrix(row)))
@@ -250,30 +233,11 @@ class ALS(Estimator):
         return Explanation(float(parts.sum()), side.indices[order], parts[order].astype(np.float32))
 
     def arrays(self) -> Arrays:
-        return {
-            "user_factors": self.user_factors_,
-            "item_factors": self.item_factors_,
-            "spectrum": self.spectrum_,
-            "value_scale": self.value_scale_,
-            "unobserved": self.unobserved_,
-        }
+        own = {"spectrum": self.spectrum_, "value_scale": self.value_scale_, "unobserved": self.unobserved_}
+        return super().arrays() | own
 
     def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
-        self.user_factors_, self.item_factors_ = arrays["user_factors"], arrays["item_factors"]
-        self.spectrum_, self.value_scale_ = arrays["spectrum"], arrays["value_scale"]
-        self.unobserved_ = arrays["unobserved"]
-        width = padded(self.settings.factors)
-        wanted = {"user_factors": (self.n_users_, width), "item_factors": (self.n_items_, width)}
-        for name, shape in {**wanted, "spectrum": (width,), "value_scale": (1,), "unobserved": (1,)}.items():
-            if arrays[name].shape != shape or arrays[name].dtype != np.float32:
-                raise ValueError(f"{name} must be float32 of shape {shape}, not {arrays[name].shape}")
-
-
-def most_alike(factors: Float32, asked: Int32, k: int) -> Recommendations:
-    """Find the k rows with the smallest angle to each asked row; rows of zeros are like nothing."""
-    norms = np.linalg.norm(factors, axis=1)
-    scores = factors[asked] @ factors.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores /= norms[asked, None] * norms
-    scores[np.arange(len(asked)), asked] = -np.inf
-    return Recommendations(*top_k(scores, k))
+        super()._restore(arrays)
+        self.spectrum_ = restored_array(arrays, "spectrum", (self.width,))
+        self.value_scale_ = restored_array(arrays, "value_scale", (1,))
+        self.unobserved_ = restored_array(arrays, "unobserved", (1,))

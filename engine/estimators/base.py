@@ -16,19 +16,35 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from threadpoolctl import ThreadpoolController
 
-from engine.interactions import Float32, Int32
+from engine.interactions import Float32, Int32, Int64
+from engine.items import ItemFacts
 from engine.parameters import ConfigError, Parameter, Settings, config_fields, make_config, option
 from engine.topk import mask, select_top
 
 __all__ = [
-    "ConfigError", "Estimate", "Estimator", "Explanation", "Parameter", "Progress", "ProgressCallback",
-    "Recommendations", "Settings", "UserState", "config_fields", "make_config", "option",
+    "ConfigError", "Context", "Estimate", "Estimator", "Explanation", "Parameter", "Progress",
+    "ProgressCallback", "Recommendations", "Settings", "UserState", "config_fields", "make_config", "option",
 ]  # fmt: skip
 
 Arrays = dict[str, npt.NDArray]
 Positions = npt.NDArray[np.integer]
 SCORES_AT_ONCE = 4_000_000  # float32 scores a thread holds while it ranks: 16 MB
 BLAS = ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known beside the matrix; None where the shop does not know it.
+
+    times: (nnz,) int64, seconds since 1970 UTC, one a stored entry in the matrix's order (row by row);
+    items: text, category and price of each item, in the order of the columns.
+    """
+
+    times: Int64 | None = None
+    items: ItemFacts | None = None
+
+
+NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True)
@@ -89,12 +105,18 @@ class Estimate:
 
 
 class Estimator(ABC):
-    """Base of every recommender. Learned arrays end in `_`; `fit` always starts afresh."""
+    """Base of every recommender. Learned arrays end in `_`; `fit` always starts afresh.
+
+    needs: which fields of the context `fit` cannot do without ("times", "items").
+    predicts_values: whether `score` is in the unit of the file's values, so that RMSE has a meaning.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     when_to_use: ClassVar[str]
     Config: ClassVar[type[Settings]]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    predicts_values: ClassVar[bool] = False
 
     n_users_: int
     n_items_: int
@@ -107,19 +129,27 @@ class Estimator(ABC):
 
     # Learn -------------------------------------------------------------------------------------
 
-    def fit(self, matrix: sp.csr_matrix, *, progress: ProgressCallback | None = None) -> Self:
+    def fit(
+        self,
+        matrix: sp.csr_matrix,
+        *,
+        context: Context = NO_CONTEXT,
+        progress: ProgressCallback | None = None,
+    ) -> Self:
         """Learn from (n_users, n_items) interactions; the same seed and threads give the same model.
 
         progress is called between iterations and may raise to cancel: the exception passes through.
-        Raises ValueError when the matrix is empty or holds a value that is not finite.
+        Raises ValueError when the matrix is empty or holds a value that is not finite, when the context
+        lacks what the algorithm needs, or does not fit the matrix.
         """
         checked = check_matrix(matrix)
+        self._check_context(checked, context)
         self.n_users_, self.n_items_ = checked.shape
-        self._fit(checked, progress or (lambda _: None))
+        self._fit(checked, context, progress or (lambda _: None))
         return self
 
     @abstractmethod
-    def _fit(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> None: ...
+    def _fit(self, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> None: ...
 
     @classmethod
     @abstractmethod
@@ -227,6 +257,16 @@ class Estimator(ABC):
         return fitted
 
     # Shared by estimators ----------------------------------------------------------------------
+
+    def _check_context(self, matrix: sp.csr_matrix, context: Context) -> None:
+        if "items" in self.needs and context.items is None:
+            raise ValueError(f"{self.title} needs facts of the items; add an item file with titles.")
+        if "times" in self.needs and context.times is None:
+            raise ValueError(f"{self.title} needs to know when; the file has no times.")
+        if context.items is not None and len(context.items) != matrix.shape[1]:
+            raise ValueError(f"{len(context.items)} item facts for {matrix.shape[1]} items")
+        if context.times is not None and len(context.times) != matrix.nnz:
+            raise ValueError(f"{len(context.times)} times for {matrix.nnz} interactions")
 
     def _state(self, users: Positions | UserState) -> UserState:
         return (

@@ -16,6 +16,7 @@ from numba import njit
 
 from engine.estimators.base import (
     Arrays,
+    Context,
     Estimate,
     Estimator,
     Explanation,
@@ -84,7 +85,7 @@ class ItemKNN(Estimator):
     def settings(self) -> ItemKNNConfig:
         return cast(ItemKNNConfig, self.config)
 
-    def _fit(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> None:
+    def _fit(self, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> None:
         c = self.settings
         self.history_ = self._histories(matrix)
         by_user = weigh(self.history_, c.weighting)

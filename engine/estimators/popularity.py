@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from engine.estimators.base import (
     Arrays,
+    Context,
     Estimate,
     Estimator,
     Explanation,
@@ -47,7 +48,7 @@ class Popularity(Estimator):
 
     popularity_: Float32
 
-    def _fit(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> None:
+    def _fit(self, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> None:
         progress(Progress("fit", 0, 1, "Counting shoppers"))
         by_value = cast(PopularityConfig, self.config).count == "values"
         weights = matrix.data if by_value else None

@@ -24,12 +24,15 @@ from engine.testing import Cancelled
 @pytest.fixture(scope="module")
 def held_out() -> Split:
     shop = make_shop(n_users=400, n_items=200, n_interactions=9_000)
-    return split(shop.interactions, SplitConfig(method="temporal"))
+    return split(shop.interactions, SplitConfig(method="temporal"), items=shop.facts)
 
 
 @pytest.fixture(scope="module")
 def measured(held_out: Split) -> dict[str, Evaluation]:
-    return {name: evaluate(kind().fit(held_out.train), held_out) for name, kind in ALGORITHMS.items()}
+    return {
+        name: evaluate(kind().fit(held_out.train, context=held_out.context), held_out)
+        for name, kind in ALGORITHMS.items()
+    }
 
 
 def users_metrics(values: list[float], users: int | None = None) -> PerUser:

@@ -21,7 +21,10 @@ MOVIES = TEST_DATA / "ml-latest-small" / "ratings.csv"
 def against_popularity(interactions: Interactions, config: SplitConfig) -> dict[str, Comparison]:
     """Train every algorithm with its defaults and compare it with popularity on one split."""
     parts = split(interactions, config)
-    found = {name: evaluate(kind().fit(parts.train), parts) for name, kind in ALGORITHMS.items()}
+    found = {
+        name: evaluate(kind().fit(parts.train, context=parts.context), parts)
+        for name, kind in ALGORITHMS.items()
+    }
     base = found.pop("popularity").per_user
     return {name: compare(each.per_user, base, "ndcg@10") for name, each in found.items()}
 

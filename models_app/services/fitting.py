@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from engine.artifacts import ArtifactError
 from engine.estimators import ALGORITHMS, Estimator
-from engine.estimators.base import ProgressCallback
+from engine.estimators.base import Context, ProgressCallback
 from engine.evaluation import Evaluation, evaluate
 from engine.parameters import make_config
 from engine.splitting import Split, SplitConfig, split
@@ -102,7 +102,8 @@ def _judge(run: TrainingRun, snapshot: Snapshot, report: RunReport) -> Judged:
     """Fit on the training part and measure on what was held out."""
     report.enter("split", "Dividing into training and test")
     try:
-        divided = split(snapshot.interactions, make_config(SplitConfig, run.split), run.seed)
+        config = make_config(SplitConfig, run.split)
+        divided = split(snapshot.interactions, config, run.seed, snapshot.item_facts())
     except ValueError as error:
         raise JobFailed(
             str(error), title="This split leaves nothing to test on", code="empty_test"
@@ -110,7 +111,7 @@ def _judge(run: TrainingRun, snapshot: Snapshot, report: RunReport) -> Judged:
     report.say(divided.note)
     report.enter("fit", f"Fitting {run.algorithm} on {divided.train.nnz:,} interactions")
     started = time.perf_counter()
-    estimator = _fit(run, divided.train, report.follow("fit", "iterations"))
+    estimator = _fit(run, divided.train, divided.context, report.follow("fit", "iterations"))
     fit_s = time.perf_counter() - started
     report.enter("evaluate", f"Fitted in {fit_s:.2f} s; ranking for {divided.n_test_users:,} test shoppers")
     started = time.perf_counter()
@@ -125,7 +126,8 @@ def _refit(claim: Claim, snapshot: Snapshot, judged: Judged, report: RunReport, 
     run: TrainingRun = claim.job
     everything = snapshot.interactions.matrix()
     report.enter("refit", f"Fitting again on all {everything.nnz:,} interactions, for serving")
-    final = _fit(run, everything, report.follow("refit", "iterations"))
+    context = Context(snapshot.interactions.matrix_times(), snapshot.item_facts())
+    final = _fit(run, everything, context, report.follow("refit", "iterations"))
     claim.check()
     try:
         return keep_artifact(
@@ -136,11 +138,11 @@ def _refit(claim: Claim, snapshot: Snapshot, judged: Judged, report: RunReport, 
         raise JobFailed(str(error), title="This model cannot be kept", code="artifact_refused") from error
 
 
-def _fit(run: TrainingRun, matrix: sp.csr_matrix, progress: ProgressCallback) -> Estimator:
+def _fit(run: TrainingRun, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> Estimator:
     algorithm = ALGORITHMS[run.algorithm]
     estimator = algorithm(make_config(algorithm.Config, run.config), seed=run.seed, threads=THREADS)
     try:
-        return estimator.fit(matrix, progress=progress)
+        return estimator.fit(matrix, context=context, progress=progress)
     except ValueError as error:
         raise JobFailed(str(error), title="The model could not be fitted", code="fit_refused") from error
 

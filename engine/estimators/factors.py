@@ -1,0 +1,69 @@
+"""What all models of factors share: a score is the inner product of a shopper's and an item's factors."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.estimators.base import Arrays, Estimator, Positions, Recommendations, UserState
+from engine.interactions import Float32, Int32
+from engine.topk import top_k
+
+
+class FactorModel(Estimator):
+    """user_factors_: (n_users, width) float32; item_factors_: (n_items, width) float32."""
+
+    user_factors_: Float32
+    item_factors_: Float32
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many numbers a row of factors holds with this config."""
+
+    def user_state(self, users: Positions) -> UserState:
+        return UserState(self.user_factors_[users])
+
+    def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
+        return state.rows[start:stop] @ self.item_factors_.T
+
+    def _pair_scores(self, state: UserState, items: Int32) -> Float32:
+        return np.einsum("nk,nk->n", state.rows, self.item_factors_[items])
+
+    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+        """Compare factors by their angle (cosine)."""
+        return most_alike(self._tastes(self.item_factors_), self._checked(items, self.n_items_, "item"), k)
+
+    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+        """Compare factors by their angle (cosine)."""
+        return most_alike(self._tastes(self.user_factors_), self._checked(users, self.n_users_, "user"), k)
+
+    def _tastes(self, factors: Float32) -> Float32:
+        """Give the columns in which likeness shows: without biases, if a model keeps some."""
+        return factors
+
+    def arrays(self) -> Arrays:
+        return {"user_factors": self.user_factors_, "item_factors": self.item_factors_}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+        self.user_factors_ = restored_array(arrays, "user_factors", (self.n_users_, self.width))
+        self.item_factors_ = restored_array(arrays, "item_factors", (self.n_items_, self.width))
+
+
+def restored_array(arrays: Mapping[str, npt.NDArray], name: str, shape: tuple[int, ...]) -> Float32:
+    """Take one float32 array of an artifact; raise ValueError when its type or shape is another."""
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.float32:
+        raise ValueError(f"{name} must be float32 of shape {shape}, not {array.dtype} {array.shape}")
+    return array
+
+
+def most_alike(factors: Float32, asked: Int32, k: int) -> Recommendations:
+    """Find the k rows with the smallest angle to each asked row; rows of zeros are like nothing."""
+    norms = np.linalg.norm(factors, axis=1)
+    scores = factors[asked] @ factors.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores /= norms[asked, None] * norms
+    scores[np.arange(len(asked)), asked] = -np.inf
+    return Recommendations(*top_k(scores, k))
