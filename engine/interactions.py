@@ -1,7 +1,7 @@
 """Interactions in coordinate form, and the tables that map outside ids to row numbers."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -85,6 +85,13 @@ class Interactions:
             return None
         order = np.lexsort((self.items[keep], self.users[keep]))
         return np.asarray(self.times[keep][order], np.int64)
+
+    def part(self, keep: npt.NDArray[np.bool_]) -> Self:
+        """Keep some entries, over the same ids and so the same positions; keep: (n,) bool."""
+        times = None if self.times is None else self.times[keep]
+        return replace(
+            self, users=self.users[keep], items=self.items[keep], values=self.values[keep], times=times
+        )
 
     def save(self, folder: Path) -> None:
         """Write one `.npy` a member into `folder` (made if missing)."""

@@ -12,6 +12,8 @@ from engine.interactions import Interactions
 from engine.items import ItemFacts
 from engine.parameters import Settings, option
 
+Flags = npt.NDArray[np.bool_]
+
 ENOUGH_USERS = 200  # test users with history that make a temporal split worth reading
 METHODS = (
     ("temporal", "By date: train on what came before, test on what came after"),
@@ -69,9 +71,29 @@ def split(
 ) -> Split:
     """Divide interactions into train and test; raise ValueError when nothing is left to test on."""
     held_out, sentence = _hold_out(interactions, config, seed)
-    in_train = np.bincount(interactions.users[~held_out], minlength=interactions.shape[0]) > 0
-    in_test = np.bincount(interactions.users[held_out], minlength=interactions.shape[0]) > 0
-    tested = held_out & in_train[interactions.users]
+    return make_split(interactions, ~held_out, held_out, config, sentence, items)
+
+
+def training_part(interactions: Interactions, config: SplitConfig, seed: int = 0) -> Interactions:
+    """Give what `split` would train on, over the same ids: all that a search may look at."""
+    return interactions.part(~_hold_out(interactions, config, seed)[0])
+
+
+def make_split(
+    interactions: Interactions,
+    train: Flags,
+    test: Flags,
+    config: SplitConfig,
+    sentence: str,
+    items: ItemFacts | None = None,
+) -> Split:
+    """Build the split of two masks, (n,) bool each, that share nothing; entries in neither are left out.
+
+    sentence: what was held out. Raises ValueError when no user has entries in both.
+    """
+    in_train = np.bincount(interactions.users[train], minlength=interactions.shape[0]) > 0
+    in_test = np.bincount(interactions.users[test], minlength=interactions.shape[0]) > 0
+    tested = test & in_train[interactions.users]
     n_users = int((in_train & in_test).sum())
     if n_users == 0:
         raise ValueError(
@@ -83,14 +105,14 @@ def split(
     if without:
         note += f" New shoppers without history, left out of the test: {without:,}."
     return Split(
-        train=interactions.matrix(~held_out),
+        train=interactions.matrix(train),
         test=interactions.matrix(tested),
         config=config,
         note=note,
         n_test_users=n_users,
         n_test_interactions=int(tested.sum()),
         n_test_users_without_history=without,
-        context=Context(interactions.matrix_times(~held_out), items),
+        context=Context(interactions.matrix_times(train), items),
     )
 
 
@@ -117,9 +139,7 @@ def default_split(interactions: Interactions) -> tuple[SplitConfig, str]:
     )
 
 
-def _hold_out(
-    interactions: Interactions, config: SplitConfig, seed: int
-) -> tuple[npt.NDArray[np.bool_], str]:
+def _hold_out(interactions: Interactions, config: SplitConfig, seed: int) -> tuple[Flags, str]:
     if config.method == "random":
         rng = np.random.default_rng(seed)
         held_out = rng.random(len(interactions)) < config.test_share
@@ -135,14 +155,14 @@ def _hold_out(
     ), f"Held out: each shopper's last {config.last_n} choices."
 
 
-def _after_cut(times: npt.NDArray[np.int64], share: float) -> tuple[npt.NDArray[np.bool_], int]:
+def _after_cut(times: npt.NDArray[np.int64], share: float) -> tuple[Flags, int]:
     """Mark what happened at or after the time that leaves `share` of the interactions behind it."""
     at = min(len(times) - 1, int(len(times) * (1 - share)))
     cut = int(np.partition(times, at)[at])
     return np.asarray(times) >= cut, cut
 
 
-def _last_of_each(interactions: Interactions, n: int, seed: int) -> npt.NDArray[np.bool_]:
+def _last_of_each(interactions: Interactions, n: int, seed: int) -> Flags:
     """Mark each user's n latest; equal times are ordered at random, or item numbers would decide."""
     assert interactions.times is not None
     shuffle = np.random.default_rng(seed).random(len(interactions))
