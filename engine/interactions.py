@@ -73,6 +73,15 @@ class Interactions:
     def shape(self) -> tuple[int, int]:
         return len(self.user_ids), len(self.item_ids)
 
+    def with_items(self, ids: IdTable) -> Self:
+        """Add the items of a catalogue that nobody has chosen: empty columns after those that are there.
+
+        ids: distinct. Positions of items that are there stay, so that entries need no change.
+        """
+        known = self.item_ids.positions
+        new = [item for item in ids.to_list() if item not in known]
+        return replace(self, item_ids=IdTable.of([*self.item_ids.to_list(), *new])) if new else self
+
     def matrix(self, keep: npt.NDArray[np.bool_] | slice = slice(None)) -> sp.csr_matrix:
         """Build the (n_users, n_items) CSR of the kept entries, indices sorted."""
         matrix = sp.csr_matrix((self.values[keep], (self.users[keep], self.items[keep])), shape=self.shape)

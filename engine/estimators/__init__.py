@@ -2,9 +2,10 @@
 
 from engine.estimators.als import ALS
 from engine.estimators.base import Estimator
+from engine.estimators.content import Content
 from engine.estimators.item_knn import ItemKNN
 from engine.estimators.popularity import Popularity
 
-ALGORITHMS: dict[str, type[Estimator]] = {each.name: each for each in (Popularity, ItemKNN, ALS)}
+ALGORITHMS: dict[str, type[Estimator]] = {each.name: each for each in (Popularity, ItemKNN, ALS, Content)}
 
 __all__ = ["ALGORITHMS", "Estimator"]

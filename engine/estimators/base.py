@@ -74,9 +74,13 @@ class Recommendations:
 
 @dataclass(frozen=True)
 class UserState:
-    """What an estimator knows of some users, one row each: factors (n, d) or a CSR of weights."""
+    """What an estimator knows of some users, one row each: factors (n, d) or a CSR of weights.
+
+    parts: the states of the estimators that this one asks in turn, over the same users; mostly none.
+    """
 
     rows: Float32 | sp.csr_matrix
+    parts: tuple["UserState", ...] = ()
 
     def __len__(self) -> int:
         return int(self.rows.shape[0])

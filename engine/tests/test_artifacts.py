@@ -13,7 +13,7 @@ import pytest
 
 from engine.artifacts import ArtifactError, load_artifact, save_artifact
 from engine.estimators import ALGORITHMS
-from engine.estimators.base import Estimator
+from engine.estimators.base import Context, Estimator
 from engine.interactions import IdTable
 from engine.items import ItemFacts
 from engine.testing import random_matrix
@@ -108,8 +108,10 @@ def test_the_fallback_is_every_chosen_item_most_popular_first(folder: Path) -> N
 
 @pytest.mark.parametrize("name", list(ALGORITHMS))
 def test_the_same_model_has_the_same_digest_and_another_seed_another(name: str, tmp_path: Path) -> None:
+    context = Context(np.arange(MATRIX.nnz, dtype=np.int64), FACTS)
     digests = [
-        save(tmp_path / str(at), ALGORITHMS[name](seed=seed).fit(MATRIX)) for at, seed in enumerate((1, 1, 2))
+        save(tmp_path / str(at), ALGORITHMS[name](seed=seed).fit(MATRIX, context=context))
+        for at, seed in enumerate((1, 1, 2))
     ]
     assert digests[0] == digests[1] != digests[2]
 

@@ -8,13 +8,21 @@ import pytest
 import scipy.sparse as sp
 
 from engine.estimators import ALGORITHMS
+from engine.estimators.base import Context
 from engine.parameters import make_config
+from engine.synthetic import make_shop
 
 
 def random_shop(n_users: int, n_items: int, wanted: int) -> sp.csr_matrix:
     pairs = np.unique(np.random.default_rng(0).integers(0, n_users * n_items, wanted))
     ones = np.ones(len(pairs), np.float32)
     return sp.csr_matrix((ones, (pairs // n_items, pairs % n_items)), shape=(n_users, n_items))
+
+
+def context_of(matrix: sp.csr_matrix, needs: frozenset[str]) -> Context:
+    if "items" not in needs:
+        return Context()
+    return Context(items=make_shop(n_users=20, n_items=matrix.shape[1], n_interactions=50).facts)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,7 @@ def random_shop(n_users: int, n_items: int, wanted: int) -> sp.csr_matrix:
         ("item_knn", {"neighbours": 200, "weighting": "cosine"}),
         ("als", {"factors": 64, "iterations": 1}),
         ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
+        ("content", {}),
     ],
 )
 def test_memory_is_estimated_within_30_percent(
@@ -36,10 +45,12 @@ def test_memory_is_estimated_within_30_percent(
     matrix = random_shop(*shape)
     algorithm = ALGORITHMS[name]
     config = make_config(algorithm.Config, values)
-    algorithm(config).fit(matrix[:50])
+    few = random_shop(50, 60, 600)
+    algorithm(config).fit(few, context=context_of(few, algorithm.needs))
+    context = context_of(matrix, algorithm.needs)
     tracemalloc.start()
     try:
-        algorithm(config).fit(matrix)
+        algorithm(config).fit(matrix, context=context)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -19,11 +19,12 @@ MOVIES = TEST_DATA / "ml-latest-small" / "ratings.csv"
 
 
 def against_popularity(interactions: Interactions, config: SplitConfig) -> dict[str, Comparison]:
-    """Train every algorithm with its defaults and compare it with popularity on one split."""
+    """Train every algorithm that interactions suffice for with its defaults, and compare with popularity."""
     parts = split(interactions, config)
     found = {
         name: evaluate(kind().fit(parts.train, context=parts.context), parts)
         for name, kind in ALGORITHMS.items()
+        if "items" not in kind.needs
     }
     base = found.pop("popularity").per_user
     return {name: compare(each.per_user, base, "ndcg@10") for name, each in found.items()}
