@@ -242,8 +242,10 @@ def test_signing_in_and_uploading_need_no_mouse(browser, shop, files):
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Upload ratings")).to_be_visible()
 
-        tab_to(page, page.get_by_label("Drop your ratings here"))
+        # The browser hands choosers over from the next answer of the page on, not from this line on: a key
+        # pressed at once can be faster, and a headless browser then cancels the chooser.
         with page.expect_file_chooser() as chooser:
+            tab_to(page, page.get_by_label("Drop your ratings here"))
             page.keyboard.press("Enter")
         chooser.value.set_files(files[0])
         tab_to(page, page.get_by_label("Name of the new dataset"))
