@@ -8,6 +8,7 @@ Each half sweep is solved in the eigenbasis of the other side's Gram matrix (see
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self, cast
@@ -220,6 +221,44 @@ class ALS(FactorModel):
                 self.item_factors_, self.spectrum_, side.ridge, own, EXACT_STEPS,
             )  # fmt: skip
         return UserState(own)
+
+    def fold_in_items(self, columns: sp.csr_matrix) -> Float32:
+        """Solve for items' factors from all their interactions, as a half sweep of `fit` does.
+
+        columns: (n_users, n) interactions of new or known items. Returns (n, width) float32, in the basis
+        of item_factors_; an item without interactions is zero.
+        """
+        if columns.shape[0] != self.n_users_:
+            raise ValueError(f"columns must have {self.n_users_} rows, not {columns.shape[0]}")
+        side = self._side(sp.csr_matrix(self._confidences(check_matrix(columns)).T))
+        spectrum, rotation = self._eigenbasis(self.user_factors_)
+        users = self.user_factors_ @ rotation
+        own = np.zeros((columns.shape[1], self.width), np.float32)
+        solve = solver(self.width)
+        for chunk in side.chunks:
+            solve(
+                chunk, side.indptr, side.indices, side.weights, users, spectrum, side.ridge, own, EXACT_STEPS
+            )
+        return np.asarray(own @ rotation.T)
+
+    def with_item_factors(self, factors: Float32) -> Self:
+        """Give a copy of the model that has further items, (n, width); the rest is shared or turned."""
+        grown = copy(self)
+        items = np.concatenate([self.item_factors_, factors])
+        grown.spectrum_, rotation = self._eigenbasis(items)
+        grown.item_factors_, grown.user_factors_ = items @ rotation, self.user_factors_ @ rotation
+        grown.n_items_ = len(items)
+        return grown
+
+    def _eigenbasis(self, factors: Float32) -> tuple[Float32, Float32]:
+        """Find the turn (width, width) that makes the factors' Gram matrix diagonal, and that diagonal
+        times the weight of what was not chosen, (width,)."""
+        d = self.settings.factors
+        values, vectors = np.linalg.eigh((factors[:, :d].T @ factors[:, :d]).astype(np.float64))
+        spectrum, rotation = np.zeros(self.width, np.float32), np.zeros((self.width, self.width), np.float32)
+        spectrum[:d] = self.unobserved_[0] * np.maximum(values, 0)
+        rotation[:d, :d] = vectors
+        return spectrum, rotation
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split the score into one part an item of the history: c_i · xᵀ A⁻¹ x_i (Hu et al., section 5)."""
