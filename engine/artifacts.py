@@ -1,9 +1,10 @@
 """A fitted model as a folder: one `.npy` a member and `manifest.json`, whose sha256 is the digest.
 
 The manifest names the shape, type, size and sha256 of every member, so that one digest pins all of
-it. Nothing in the folder is ever executed, nothing outside it is ever opened, and a member is mapped
-only after its size on disk agrees with what the manifest declares. `verify=True` reads everything
-once; `verify=False` maps in milliseconds, for a folder verified before.
+it; the small files for MLflow (`mlflow_layout`) are pinned alike. Nothing in the folder is ever
+executed, nothing outside it is ever opened, and a member is mapped only after its size on disk agrees
+with what the manifest declares. `verify=True` reads everything once; `verify=False` maps in
+milliseconds, for a folder verified before.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from engine.estimators import ALGORITHMS
 from engine.estimators.base import Estimator, Recommendations, make_config
 from engine.interactions import IdTable
 from engine.items import ItemFacts
+from engine.mlflow_layout import check_mlflow_layout, write_mlflow_layout
 
 __all__ = ["FORMAT_VERSION", "Artifact", "ArtifactError", "load_artifact", "save_artifact"]
 
@@ -35,6 +37,7 @@ KEYS = {
     "format_version", "algorithm", "config", "seed", "threads", "n_users", "n_items", "library_versions",
     "metrics", "dataset_digest", "same_content", "members",
 }  # fmt: skip
+OPTIONAL_KEYS = {"files"}  # artifacts of earlier programs have no files for MLflow
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ def save_artifact(
         "same_content": same_content,
         "members": {name: declared.as_json() for name, declared in members.items()},
     }
+    some_users = [user_ids[at] for at in range(min(3, shape[0]))]
+    manifest["files"] = write_mlflow_layout(folder, manifest, some_users)
     text = json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False).encode()
     with (folder / "manifest.json").open("xb") as file:
         file.write(text)
@@ -125,6 +130,7 @@ def load_artifact(
         raise ArtifactError(f"the manifest has the digest {digest[:12]}…, expected {expected_digest[:12]}…")
     manifest = _read_manifest(text)
     declared = {name: Declared.read(name, entry) for name, entry in manifest["members"].items()}
+    extra = check_mlflow_layout(folder, manifest.get("files", {}))
     arrays = {name: map_array(folder, name, entry, verify=verify) for name, entry in declared.items()}
     for name, original in manifest["same_content"].items():
         if not isinstance(original, str) or original not in arrays:
@@ -141,7 +147,7 @@ def load_artifact(
             seen=_csr(arrays, shape, verify),
             fallback=_fallback(arrays, shape[1]),
             facts=_facts(arrays, shape[1], verify) if "item_prices" in arrays else None,
-            size_bytes=len(text) + sum(entry.bytes for entry in declared.values()),
+            size_bytes=len(text) + extra + sum(entry.bytes for entry in declared.values()),
             metrics=manifest["metrics"],
         )
     except KeyError as missing:
@@ -206,7 +212,7 @@ def _read_manifest(text: bytes) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
         found = manifest.get("format_version") if isinstance(manifest, dict) else None
         raise ArtifactError(f"the artifact has format version {found!r}; this program reads {FORMAT_VERSION}")
-    only_known(manifest, KEYS, "the manifest")
+    only_known(manifest, KEYS | OPTIONAL_KEYS, "the manifest")
     missing = sorted(KEYS - set(manifest))
     if missing:
         raise ArtifactError(f"the manifest lacks {', '.join(missing)}")
