@@ -100,6 +100,18 @@ format: .venv/.installed-dev  ## Format Python and templates, and mend what can 
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/djhtml $$(git ls-files '*.html') 2>&1 | tail -1
 
+BENCH_VENV := var/bench-venv
+BENCH_LOCKS := requirements-bench.txt $(if $(filter all,$(BENCH)),requirements-spark.txt)
+
+.PHONY: bench
+bench: setup  ## Measure beside the peers, in turn; write docs/reference/performance.md (BENCH=all: the slow peers too)
+	@echo "Installing the peers into $(BENCH_VENV) ..."
+	@[ -x $(BENCH_VENV)/bin/python ] || $(PYTHON) -m venv $(BENCH_VENV)
+	@for lock in $(BENCH_LOCKS); do \
+		$(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes -r $$lock || exit 1; \
+	done
+	@BENCH=$(BENCH) $(BIN)/python -m tests.bench
+
 .PHONY: screenshots
 screenshots: setup .venv/.installed-dev  ## Take a picture of every page into screenshots/
 	@$(BIN)/python -m tests.screenshots
@@ -110,3 +122,8 @@ lock: .venv/.installed-dev  ## Write the hashed locks anew from pyproject.toml
 		--python-version 3.11 --quiet -o requirements.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra dev -c requirements.txt --generate-hashes --no-emit-index-url \
 		--no-header --python-version 3.11 --quiet -o requirements-dev.txt
+	@for extra in bench spark; do \
+		$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'], sep='\n')" \
+			| $(BIN)/uv pip compile - --generate-hashes --no-emit-index-url --no-header \
+			--python-version 3.11 --quiet -o requirements-$$extra.txt; \
+	done
