@@ -35,9 +35,10 @@ def report(found: list[Row], seconds: float) -> str:
     lines = [
         "# How fast it is, beside others",
         "",
-        f"Written by `make bench` on {cores} cores with numpy {version('numpy')} and numba {version('numba')}, in "
-        f"{seconds / 60:.0f} minutes. Each ratio is ours over the peer's: the median of pairs run in turn, two",
-        "threads each. Seconds of one machine mean little on another; ratios carry over.",
+        f"Written by `make bench` on {cores} cores with numpy {version('numpy')} and numba",
+        f"{version('numba')}, in {seconds / 60:.0f} minutes. Each ratio is ours over the peer's: the",
+        "median of pairs run in turn, two threads each. Seconds of one machine mean little on another;",
+        "ratios carry over.",
         "",
         *("| " + " | ".join(cells) + " |" for cells in table),
         "",
