@@ -83,7 +83,7 @@ def run_evaluate(asked: argparse.Namespace) -> int:
     fitted = time.perf_counter() - started
     known = int((np.diff(pair.test.indptr) > 0).sum())
     held_out = Split(pair.train, pair.test, SplitConfig(), "given files", known, pair.test.nnz, 0)
-    found = evaluate(model, held_out, tuple(asked.k or DEFAULT_KS), seed=asked.seed)
+    found = evaluate(model, held_out, tuple(asked.k or DEFAULT_KS), thorough=True, seed=asked.seed)
     result = {
         "algorithm": model.name,
         "config": asdict(model.config),

@@ -6,16 +6,28 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.auc import area_under_curve
+from engine.beyond_accuracy import (
+    average_popularity,
+    category_diversity,
+    diversity,
+    gini,
+    novelty,
+    personalisation,
+    popularity_of,
+    serendipity,
+    tail_items,
+    tail_share,
+)
 from engine.estimators.base import BLAS, Estimator, Progress, ProgressCallback
 from engine.interactions import Float32, Int32
-from engine.metrics import DEFAULT_KS, TITLES, coverage, find_hits, per_user_metrics
+from engine.intervals import Interval, intervals, ratio_intervals
+from engine.metrics import DEFAULT_KS, TITLES, Flags, coverage, find_hits, per_user_metrics
 from engine.splitting import Split
 
-REPLICATES = 1000
 USERS_AT_ONCE = 2048
-MANY_USERS = 50_000  # beyond, a bootstrap's interval is the normal one, at a thousandth of its cost
+LIST = 10  # the length at which lists are judged beyond accuracy, where it was asked for
 
 
 @dataclass(frozen=True)
@@ -36,15 +48,6 @@ class PerUser:
         with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name] for name in stored.files if name not in ("users", "relevant")}
             return cls(stored["users"], stored["relevant"], values)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over users with its 95 % interval; low and high are None where no interval is defined."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,20 +89,29 @@ def evaluate(
     split: Split,
     ks: Sequence[int] = DEFAULT_KS,
     *,
+    thorough: bool = False,
     progress: ProgressCallback | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Rank the whole catalogue for every test user, train items left out, and measure.
 
+    Ranking metrics and coverage are measured at every k, the rest beyond accuracy at 10 or, when 10 is
+    not asked for, at the greatest k. RMSE and MAE come with estimators that predict values.
+    thorough: AUC and the diversity of lists by co-choice as well, which take longer than all the rest.
     progress is called between blocks of users and may raise to cancel.
     BLAS runs on one thread meanwhile: the blocks of users are what runs in parallel.
     """
     with BLAS.limit(limits=1, user_api="blas"):
-        return _evaluate(estimator, split, ks, progress, seed)
+        return _evaluate(estimator, split, ks, thorough, progress, seed)
 
 
 def _evaluate(
-    estimator: Estimator, split: Split, ks: Sequence[int], progress: ProgressCallback | None, seed: int
+    estimator: Estimator,
+    split: Split,
+    ks: Sequence[int],
+    thorough: bool,
+    progress: ProgressCallback | None,
+    seed: int,
 ) -> Evaluation:
     users = np.flatnonzero(np.diff(split.test.indptr)).astype(np.int32)
     n_items, depth = split.test.shape[1], max(ks)
@@ -113,12 +125,55 @@ def _evaluate(
         top[here] = estimator.recommend(block, depth, seen=split.train[block]).items
         hits[here] = find_hits(top[here], split.test[block])
     relevant = np.diff(split.test.indptr)[users].astype(np.int32)
-    per_user = PerUser(users, relevant, per_user_metrics(hits, relevant, ks))
-    metrics = dict(zip(per_user.values, intervals(list(per_user.values.values()), seed), strict=True))
+    at = LIST if LIST in ks else depth
+    values = per_user_metrics(hits, relevant, ks)
+    values |= {
+        f"{name}@{at}": each for name, each in _of_lists(top[:, :at], hits[:, :at], users, split).items()
+    }
+    if thorough:
+        values[f"diversity@{at}"] = diversity(top[:, :at], split.train)
+        values["auc"] = area_under_curve(
+            estimator, users, split.train[users], split.test[users], progress=progress
+        )
+    metrics = dict(zip(values, intervals(list(values.values()), seed), strict=True))
+    if estimator.predicts_values:
+        metrics |= _value_errors(estimator, split, users, seed)
     metrics |= {f"coverage@{k}": Interval(coverage(top[:, :k], n_items)) for k in ks}
+    metrics[f"gini@{at}"] = Interval(gini(top[:, :at], n_items))
+    metrics[f"personalisation@{at}"] = Interval(personalisation(top[:, :at]))
+    metrics = {name: each for name, each in metrics.items() if not np.isnan(each.value)}
     if progress:
         progress(Progress("evaluate", len(users), len(users), "Measured"))
-    return Evaluation(metrics, per_user, top)
+    return Evaluation(metrics, PerUser(users, relevant, values), top)
+
+
+def _of_lists(top: Int32, hits: Flags, users: Int32, split: Split) -> dict[str, Float32]:
+    """Measure each list beyond its accuracy; all of it costs little beside the ranking."""
+    popularity = popularity_of(split.train)
+    found = {
+        "novelty": novelty(top, popularity, split.train.shape[0]),
+        "serendipity": serendipity(top, hits, popularity, split.train[users]),
+        "arp": average_popularity(top, popularity),
+        "aplt": tail_share(top, tail_items(popularity)),
+    }
+    if split.context.items is not None:
+        found["category_diversity"] = category_diversity(top, split.context.items.category_of)
+    return found
+
+
+def _value_errors(estimator: Estimator, split: Split, users: Int32, seed: int) -> dict[str, Interval]:
+    """Compare predicted with held-out values over all test pairs; intervals resample users."""
+    counts = np.diff(split.test.indptr)[users]
+    rows = np.repeat(np.arange(len(users)), counts)
+    errors = estimator.score(users[rows], split.test.indices).astype(np.float64) - split.test.data
+    sums = np.column_stack([np.bincount(rows, errors**2), np.bincount(rows, np.abs(errors))]).astype(
+        np.float64
+    )
+    squared, absolute = ratio_intervals(sums, counts[:, None].astype(np.float64), seed)
+    assert squared.low is not None
+    assert squared.high is not None
+    root = Interval(*np.sqrt([squared.value, squared.low, squared.high]).tolist())
+    return {"rmse": root, "mae": absolute}
 
 
 def compare(a: PerUser, b: PerUser, metric: str = "ndcg@10", *, seed: int = 0) -> Comparison:
@@ -169,26 +224,3 @@ def metric_title(metric: str) -> str:
     """Spell "ndcg@10" as a page shows it: "NDCG@10"."""
     name, _, k = metric.partition("@")
     return f"{TITLES.get(name, name)}@{k}" if k else TITLES.get(name, name)
-
-
-def intervals(columns: Sequence[npt.NDArray], seed: int = 0) -> list[Interval]:
-    """Estimate each column's mean over users with its 95 % interval, by resampling users 1,000 times.
-
-    All columns share the resampled users. Above 50,000 users the normal interval is used.
-    """
-    values = np.column_stack(columns).astype(np.float64)
-    n = len(values)
-    means = values.mean(axis=0)
-    if n > MANY_USERS:
-        reach = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(n)
-        low, high = means - reach, means + reach
-    else:
-        rng = np.random.default_rng(seed)
-        resampled = np.empty((REPLICATES, values.shape[1]))
-        for start in range(0, REPLICATES, 50):
-            drawn = rng.integers(0, n, (50, n)) + n * np.arange(50)[:, None]
-            counts = np.bincount(drawn.ravel(), minlength=50 * n).reshape(50, n)
-            with BLAS.limit(limits=1, user_api="blas"):
-                resampled[start : start + 50] = counts @ values / n
-        low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
-    return [Interval(float(m), float(a), float(b)) for m, a, b in zip(means, low, high, strict=True)]

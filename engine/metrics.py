@@ -9,17 +9,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from engine.interactions import Float32, Int32
+from engine.metric_meanings import METRICS
 
-NAMES = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate")
-TITLES = {
-    "ndcg": "NDCG",
-    "recall": "Recall",
-    "precision": "Precision",
-    "map": "MAP",
-    "mrr": "MRR",
-    "hit_rate": "Hit rate",
-    "coverage": "Coverage",
-}
+NAMES = ("ndcg", "recall", "precision", "f1", "map", "mrr", "hit_rate")
+TITLES = {name: each.title for name, each in METRICS.items()}
 DEFAULT_KS = (5, 10, 20)
 Flags = npt.NDArray[np.bool_]
 
@@ -62,6 +55,7 @@ def per_user_metrics(hits: Flags, n_relevant: Int32, ks: Sequence[int] = DEFAULT
         found[f"ndcg@{k}"] = gains[:, k - 1] / ideal[reachable]
         found[f"recall@{k}"] = counted[:, k - 1] / n_relevant
         found[f"precision@{k}"] = counted[:, k - 1] / k
+        found[f"f1@{k}"] = 2 * counted[:, k - 1] / (k + n_relevant)  # 2PR / (P + R), without its 0 / 0
         found[f"map@{k}"] = precisions[:, k - 1] / reachable
         found[f"mrr@{k}"] = np.where(first <= k, 1 / first, 0)
         found[f"hit_rate@{k}"] = counted[:, k - 1] > 0

@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from engine.estimators.als import ALS
 from engine.estimators.base import Estimator, Positions
 from engine.estimators.factors import FactorModel
-from engine.evaluation import Interval, intervals
 from engine.interactions import Float32
+from engine.intervals import Interval, intervals
 from engine.metrics import overlap
 
 M = TypeVar("M", bound=FactorModel)

@@ -12,10 +12,11 @@ from engine.evaluation import (
     PerUser,
     compare,
     evaluate,
-    intervals,
     metric_title,
     verdict_sentence,
 )
+from engine.intervals import intervals, ratio_intervals
+from engine.metric_meanings import METRICS
 from engine.splitting import Split, SplitConfig, split
 from engine.synthetic import make_shop
 from engine.testing import Cancelled
@@ -66,9 +67,53 @@ def test_every_metric_has_its_mean_within_its_interval(measured: dict[str, Evalu
         assert each.value == pytest.approx(values.mean(), rel=1e-5)
         assert each.low is not None
         assert each.high is not None
-        assert each.low < each.value < each.high
+        assert each.low <= each.value <= each.high
     assert found.metrics["coverage@20"].low is None
     assert found.summary()["ndcg@10"]["value"] == found.metrics["ndcg@10"].value
+
+
+def test_metrics_beyond_accuracy_come_at_ten_and_the_dear_ones_when_asked(
+    held_out: Split, measured: dict[str, Evaluation]
+) -> None:
+    usual = {"novelty@10", "serendipity@10", "arp@10", "aplt@10", "category_diversity@10", "gini@10"}
+    assert usual | {"personalisation@10"} <= set(measured["als"].metrics)
+    assert set(measured["als"].metrics).isdisjoint({"auc", "diversity@10", "rmse", "novelty@5"})
+    found = evaluate(ALGORITHMS["als"]().fit(held_out.train), held_out, (20,), thorough=True)
+    assert {"auc", "diversity@20", "novelty@20"} <= set(found.metrics)
+    assert 0.5 < found.metrics["auc"].value < 1
+    for name in found.metrics:
+        assert name.partition("@")[0] in METRICS
+
+
+def test_personal_lists_are_more_personal_and_less_popular_than_best_sellers(
+    measured: dict[str, Evaluation],
+) -> None:
+    als, best = measured["als"].metrics, measured["popularity"].metrics
+    for name in ("personalisation@10", "novelty@10", "aplt@10", "serendipity@10"):
+        assert als[name].value >= best[name].value
+    for name in ("arp@10", "gini@10"):
+        assert als[name].value < best[name].value
+    assert best["serendipity@10"].value == 0
+
+
+def test_users_for_whom_a_metric_is_not_defined_are_left_out_of_its_mean() -> None:
+    values = np.random.default_rng(0).random(500)
+    part = np.where(np.arange(500) < 400, values, np.nan)
+    whole, some = intervals([values, part])
+    assert whole.value == pytest.approx(values.mean())
+    assert some.value == pytest.approx(values[:400].mean())
+    assert some.low is not None
+    assert some.high is not None
+    assert (some.high - some.low) / 2 == pytest.approx(1.96 * part[:400].std() / np.sqrt(400), rel=0.1)
+
+
+def test_the_interval_of_a_ratio_agrees_for_few_and_for_many_users() -> None:
+    rng = np.random.default_rng(0)
+    bottoms = rng.integers(1, 9, (50_001, 1)).astype(float)
+    tops = bottoms * rng.random((50_001, 1))
+    many, few = ratio_intervals(tops, bottoms)[0], ratio_intervals(tops[:50_000], bottoms[:50_000])[0]
+    assert many.low == pytest.approx(few.low, abs=3e-4)
+    assert many.high == pytest.approx(few.high, abs=3e-4)
 
 
 def test_the_bootstrap_interval_is_as_wide_as_theory_says_and_repeats_by_seed() -> None:

@@ -23,6 +23,7 @@ def by_definition(listed: list[int], chosen: set[int], k: int) -> dict[str, floa
         "ndcg": gain / ideal,
         "recall": sum(found) / len(chosen),
         "precision": sum(found) / k,
+        "f1": 2 * sum(found) / (k + len(chosen)),
         "map": sum(precisions) / min(k, len(chosen)),
         "mrr": 0 if first is None else 1 / (first + 1),
         "hit_rate": float(first is not None),

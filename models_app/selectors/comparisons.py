@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine.estimators import ALGORITHMS
-from engine.evaluation import Comparison, compare, intervals, metric_title
-from engine.metrics import TITLES
+from engine.evaluation import Comparison, compare, metric_title
+from engine.intervals import intervals
+from engine.metric_meanings import metric_better, metric_order
 from engine.parameters import Settings, config_fields
 from engine.splitting import SplitConfig
 from models_app.models import ModelVersion, TrainingRun
@@ -70,7 +71,7 @@ class VersionComparison:
 def compare_runs(runs: Sequence[TrainingRun]) -> RunComparison:
     """Put succeeded runs side by side."""
     why_not = why_not_comparable(runs)
-    names = sorted({name for run in runs for name in run.metrics}, key=_metric_order)
+    names = sorted({name for run in runs for name in run.metrics}, key=metric_order)
     best = {name: _best(name, runs) for name in names}
     alike = {} if why_not else _like_best(runs, best)
     rows = [
@@ -111,18 +112,12 @@ def why_not_comparable(runs: Iterable[TrainingRun]) -> str:
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """List one run's metrics by title, in the order in which the engine lists them."""
-    return [(metric_title(name), metrics[name]) for name in sorted(metrics, key=_metric_order)]
-
-
-def _metric_order(name: str) -> tuple[int, str, int]:
-    """Order metrics as the engine lists them, each by depth; JSON columns keep no order."""
-    kind, _, k = name.partition("@")
-    known = list(TITLES)
-    return known.index(kind) if kind in known else len(known), kind, int(k or 0)
+    return [(metric_title(name), metrics[name]) for name in sorted(metrics, key=metric_order)]
 
 
 def _best(name: str, runs: Sequence[TrainingRun]) -> int:
-    values = [run.metrics.get(name, {}).get("value", float("-inf")) for run in runs]
+    sign = 1 if metric_better(name) == "more" else -1
+    values = [sign * run.metrics[name]["value"] if name in run.metrics else float("-inf") for run in runs]
     return values.index(max(values))
 
 
@@ -137,7 +132,11 @@ def _like_best(runs: Sequence[TrainingRun], best: dict[str, int]) -> dict[tuple[
     ]
     if not pairs:
         return {}
-    columns = [per_user[best[name]].values[name] - per_user[at].values[name] for name, at in pairs]
+    columns = [
+        (per_user[best[name]].values[name] - per_user[at].values[name])
+        * (1 if metric_better(name) == "more" else -1)
+        for name, at in pairs
+    ]
     found = intervals(columns, runs[0].seed)
     return {
         (name, runs[at].pk): each.low is not None and each.low <= 0

@@ -6,9 +6,10 @@ from typing import Any
 
 from engine.estimators import ALGORITHMS
 from engine.evaluation import metric_title
+from engine.metric_meanings import METRICS, metric_order
 from models_app.models import TrainingRun
 
-SHOWN = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage")
+SHOWN = ("ndcg", "recall", "precision", "f1", "map", "mrr", "hit_rate", "coverage")
 
 
 def write_card(
@@ -82,11 +83,16 @@ def _data(run: TrainingRun, lineage: Mapping[str, Any]) -> str:
 def _evaluation(columns: Mapping[str, Any]) -> str:
     metrics = columns["metrics"]
     n = next(iter(metrics.values()))["n"]
-    ks = sorted({int(name.partition("@")[2]) for name in metrics})
+    ks = sorted({int(k) for name in metrics if (k := name.partition("@")[2])})
     rows = ["| Metric | " + " | ".join(f"at {k}" for k in ks) + " |", "|---" * (len(ks) + 1) + "|"]
     for name in SHOWN:
         cells = [_cell(metrics.get(f"{name}@{k}")) for k in ks]
         rows.append(f"| {metric_title(name)} | " + " | ".join(cells) + " |")
+    others = [
+        f"- {metric_title(name)}: {_cell(metrics[name])}. {METRICS[kind].says}"
+        for name in sorted(metrics, key=metric_order)
+        if (kind := name.partition("@")[0]) in METRICS and kind not in SHOWN
+    ]
     verdicts = [verdict["sentence"] for verdict in columns["verdicts"].values()]
     return "\n\n".join(
         [
@@ -95,6 +101,7 @@ def _evaluation(columns: Mapping[str, Any]) -> str:
             f"All items ranked, items of the shopper's history left out; {n:,} test shoppers; 95 % intervals "
             "by resampling shoppers. Measured before the model was fitted again on everything, for serving.",
             "\n".join(rows),
+            *(["\n".join(others)] if others else []),
             *(_text(sentence) for sentence in verdicts),
         ]
     )
