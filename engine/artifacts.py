@@ -22,7 +22,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from engine.array_files import ArtifactError, Declared, map_array, only_known, open_regular, write_array
-from engine.estimators import ALGORITHMS
+from engine.estimators import LOADABLE
 from engine.estimators.base import Estimator, Recommendations, make_config
 from engine.interactions import IdTable
 from engine.items import ItemFacts
@@ -227,7 +227,7 @@ def _read_manifest(text: bytes) -> dict[str, Any]:
 
 
 def _rebuild(manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray], threads: int) -> Estimator:
-    algorithm = ALGORITHMS.get(manifest["algorithm"]) if isinstance(manifest["algorithm"], str) else None
+    algorithm = LOADABLE.get(manifest["algorithm"]) if isinstance(manifest["algorithm"], str) else None
     if algorithm is None:
         raise ArtifactError(f"there is no algorithm {manifest['algorithm']!r}")
     own = {name.removeprefix("model_"): array for name, array in arrays.items() if name.startswith("model_")}

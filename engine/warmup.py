@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from engine.compression import Variant, compress
 from engine.estimators import ALGORITHMS
 from engine.estimators.als import ALS, ALSConfig
 from engine.estimators.base import Context, Estimator
@@ -29,6 +30,7 @@ def warm_up() -> None:
         model.recommend(np.arange(3), 2, seen=matrix[:3])
         model.recommend(model.fold_in(matrix[:1]), 2)
         model.similar_items(np.arange(3), 2)
+    compress(models[-1], Variant("int8")).recommend(np.arange(3), 2)
     compile_index()
 
 

@@ -2,10 +2,20 @@
 
 from engine.estimators.als import ALS
 from engine.estimators.base import Estimator
+from engine.estimators.compact_neighbours import NEIGHBOUR_MODELS, compact
+from engine.estimators.compressed_factors import compressed
 from engine.estimators.content import Content
+from engine.estimators.factors import FactorModel
 from engine.estimators.item_knn import ItemKNN
 from engine.estimators.popularity import Popularity
 
 ALGORITHMS: dict[str, type[Estimator]] = {each.name: each for each in (Popularity, ItemKNN, ALS, Content)}
 
-__all__ = ["ALGORITHMS", "Estimator"]
+# What an artifact may hold: smaller variants too, which `engine.compression` makes and nobody can train.
+SMALLER: list[type[Estimator]] = [
+    compressed(each) for each in ALGORITHMS.values() if issubclass(each, FactorModel)
+]
+SMALLER += [compact(each) for each in ALGORITHMS.values() if issubclass(each, NEIGHBOUR_MODELS)]
+LOADABLE = ALGORITHMS | {each.name: each for each in SMALLER}
+
+__all__ = ["ALGORITHMS", "LOADABLE", "Estimator"]

@@ -120,6 +120,7 @@ class ALS(FactorModel):
         "The all-round choice for a shop with a few thousand shoppers or more: finds tastes that items share."
     )
     Config = ALSConfig
+    folds_in_from_history = True
 
     spectrum_: Float32
     value_scale_: Float32

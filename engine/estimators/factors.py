@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,13 @@ from engine.topk import top_k
 
 
 class FactorModel(Estimator):
-    """user_factors_: (n_users, width) float32; item_factors_: (n_items, width) float32."""
+    """user_factors_: (n_users, width) float32; item_factors_: (n_items, width) float32.
+
+    folds_in_from_history: `fold_in` and `explain` read the item factors of the history and of the item
+    asked about, no others; a compressed model then turns only those back into float32.
+    """
+
+    folds_in_from_history: ClassVar[bool] = False
 
     user_factors_: Float32
     item_factors_: Float32
