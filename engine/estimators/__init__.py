@@ -6,10 +6,13 @@ from engine.estimators.compact_neighbours import NEIGHBOUR_MODELS, compact
 from engine.estimators.compressed_factors import compressed
 from engine.estimators.content import Content
 from engine.estimators.factors import FactorModel
+from engine.estimators.item_graph import ItemGraph
 from engine.estimators.item_knn import ItemKNN
 from engine.estimators.popularity import Popularity
 
-ALGORITHMS: dict[str, type[Estimator]] = {each.name: each for each in (Popularity, ItemKNN, ALS, Content)}
+ALGORITHMS: dict[str, type[Estimator]] = {
+    each.name: each for each in (Popularity, ItemKNN, ItemGraph, ALS, Content)
+}
 
 # What an artifact may hold: smaller variants too, which `engine.compression` makes and nobody can train.
 SMALLER: list[type[Estimator]] = [

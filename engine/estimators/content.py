@@ -28,8 +28,8 @@ from engine.estimators.base import (
     in_blocks,
     option,
 )
-from engine.estimators.item_knn import add_neighbours, restored
 from engine.estimators.item_text import describe_items, row_lengths
+from engine.estimators.nearest import add_neighbours, restored
 from engine.interactions import Float32, Int32
 from engine.topk import top_k
 

@@ -96,8 +96,8 @@ def test_help_has_examples_and_a_warmed_process_compiles_nothing() -> None:
     count_misses = (
         "from engine.warmup import warm_up; warm_up()\n"
         "from engine import topk\n"
-        "from engine.estimators import als_kernel, item_knn\n"
-        "kernels = [topk.mask, topk.select_top, item_knn.find_neighbours, item_knn.add_neighbours]\n"
+        "from engine.estimators import als_kernel, nearest\n"
+        "kernels = [topk.mask, topk.select_top, nearest.find_neighbours, nearest.add_neighbours]\n"
         "kernels += [als_kernel.solver(width) for width in (16, 32, 64, 128)]\n"
         "print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels),"
         " all(kernel.stats.cache_hits for kernel in kernels))\n"

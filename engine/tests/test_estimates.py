@@ -34,6 +34,8 @@ def context_of(matrix: sp.csr_matrix, needs: frozenset[str]) -> Context:
         ("popularity", {}),
         ("item_knn", {}),
         ("item_knn", {"neighbours": 200, "weighting": "cosine"}),
+        ("item_graph", {}),
+        ("item_knn", {"weighting": "pearson"}),
         ("als", {"factors": 64, "iterations": 1}),
         ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
         ("content", {}),

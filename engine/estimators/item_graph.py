@@ -1,0 +1,75 @@
+"""Item graph: walk from an item to a shopper who chose it and on to another item that she chose.
+
+P3alpha: Cooper, Lee, Radinsky & Rosenfeld 2014, "Random walks in recommender systems: exact computation and
+simulations"; RP3beta: Paudel, Christoffel, Newell & Bernstein 2017, "Updatable, accurate, diverse, and
+scalable recommendations for interactive applications", which holds popular items back.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import scipy.sparse as sp
+
+from engine.estimators.base import Estimate, ProgressCallback, Settings, option
+from engine.estimators.nearest import Formula, nearest
+from engine.estimators.neighbours import NeighbourModel
+
+
+@dataclass(frozen=True)
+class ItemGraphConfig(Settings):
+    alpha: float = option(
+        1.0,
+        title="Caution with busy shoppers",
+        help="Power of the chance of each step. 1 is a plain walk; higher trusts shoppers with few choices "
+        "and items with few shoppers more.",
+        minimum=0.0,
+        maximum=3.0,
+        step=0.1,
+    )
+    beta: float = option(
+        0.1,
+        title="Brake on best sellers",
+        help="How much popular items are held back: 0 not at all, 1 by their whole number of shoppers.",
+        minimum=0.0,
+        maximum=2.0,
+        step=0.05,
+    )
+    neighbours: int = option(
+        500,
+        title="Neighbours",
+        help="How many items a walk from each item is remembered for. More reach further, need more memory.",
+        minimum=1,
+        maximum=5000,
+        step=10,
+    )
+
+
+class ItemGraph(NeighbourModel):
+    """Weights of `NeighbourModel`: the chance of a walk i to u to j, over the popularity of j ^ beta."""
+
+    name = "item_graph"
+    title = "Item graph"
+    when_to_use = (
+        "Often the most accurate on sparse data, trained in a second or two; try it beside ALS in any shop."
+    )
+    Config = ItemGraphConfig
+
+    def _learn(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> sp.csr_matrix:
+        """P(i to u to j) = sum over u of (1 / shoppers of i)^alpha (1 / choices of u)^alpha."""
+        c = cast(ItemGraphConfig, self.config)
+        choices = np.maximum(np.diff(self.history_.indptr), 1).astype(np.float32)
+        by_item = sp.csr_matrix(self.history_.T)
+        shoppers = np.maximum(np.diff(by_item.indptr), 1).astype(np.float32)
+        by_item.data = (choices**-c.alpha)[by_item.indices]
+        walk = Formula(shoppers**c.alpha, shoppers**c.beta)
+        return nearest(by_item, self.history_, walk, c.neighbours, threads=self.threads, progress=progress)
+
+    @classmethod
+    def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:
+        c = cast(ItemGraphConfig, config)
+        pairs = n_interactions * (n_interactions / max(n_users, 1)) * 3  # long histories weigh more
+        met = min(n_items, c.neighbours, pairs / n_items)
+        room = n_items * min(c.neighbours, n_items)
+        memory = 16 * n_interactions + 9 * room + 8 * met * n_items + 16 * (n_users + n_items)
+        return Estimate(memory_bytes=int(memory), seconds=0.05 + pairs * 3e-9 + met * n_items * 4e-8)

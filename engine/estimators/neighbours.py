@@ -1,0 +1,171 @@
+"""What all models of item neighbours share: a score is the sum of weights from the shopper's history.
+
+A new one writes `_learn`, which finds the weights, and inherits everything else.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from engine.estimators.base import (
+    Arrays,
+    Context,
+    Estimator,
+    Explanation,
+    Positions,
+    ProgressCallback,
+    Recommendations,
+    UserState,
+    check_matrix,
+    in_blocks,
+)
+from engine.estimators.nearest import add_neighbours, norms, ones_like, restored
+from engine.interactions import Float32, Int32
+from engine.topk import top_k
+
+
+class NeighbourModel(Estimator):
+    """similarity_: (n_items, n_items) CSR, row i what having i adds to others, best first;
+    history_: (n_users, n_items) CSR of the fit, ones or confidences.
+    """
+
+    similarity_: sp.csr_matrix
+    history_: sp.csr_matrix
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether a higher value is a stronger yes; otherwise every interaction is one yes."""
+        return getattr(self.config, "values", "ignore") == "confidence"
+
+    @abstractmethod
+    def _learn(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> sp.csr_matrix:
+        """Find similarity_, from the matrix as it came and from `history_`."""
+
+    def _fit(self, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> None:
+        self.history_ = self._histories(matrix)
+        self.similarity_ = self._learn(matrix, progress)
+
+    def _histories(self, matrix: sp.csr_matrix) -> sp.csr_matrix:
+        return positive(matrix) if self.keeps_values else ones_like(matrix)
+
+    def user_state(self, users: Positions) -> UserState:
+        return UserState(self.history_[users])
+
+    def fold_in(self, rows: sp.csr_matrix) -> UserState:
+        """Take the rows as they are: a user is her history."""
+        if rows.shape[1] != self.n_items_:
+            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        return UserState(self._histories(check_matrix(rows)))
+
+    def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
+        return sum_of_rows(sp.csr_matrix(state.rows), self.similarity_, start, stop)
+
+    def _pair_scores(self, state: UserState, items: Int32) -> Float32:
+        return pairs_of_blocks(self, state, items)
+
+    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+        """Give the neighbours that scoring uses, at most as many as the config keeps."""
+        asked = self._checked(items, self.n_items_, "item")
+        return first_of_rows(self.similarity_, asked, k)
+
+    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+        """Compare histories by cosine."""
+        return alike_rows(self.history_, self._checked(users, self.n_users_, "user"), k)
+
+    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+        """Split the score into what each item of the history adds."""
+        history = sp.csr_matrix(self.fold_in(row).rows)
+        parts = np.zeros(history.nnz, np.float32)
+        for at, owned in enumerate(history.indices):
+            start, stop = self.similarity_.indptr[owned : owned + 2]
+            here = self.similarity_.indices[start:stop] == item
+            parts[at] = history.data[at] * self.similarity_.data[start:stop][here].sum()
+        return strongest(parts, history.indices, k, "Nothing in the history is a neighbour of this item.")
+
+    def arrays(self) -> Arrays:
+        near, history = self.similarity_, self.history_
+        arrays = {
+            "neighbour_indptr": near.indptr,
+            "neighbour_items": near.indices,
+            "neighbour_values": near.data,
+            "history_indptr": history.indptr,
+            "history_items": history.indices,
+        }
+        return {**arrays, "history_values": history.data} if self.keeps_values else arrays
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+        self.history_ = restored_history(arrays, (self.n_users_, self.n_items_), self.keeps_values)
+        near = arrays["neighbour_values"], arrays["neighbour_items"], arrays["neighbour_indptr"]
+        self.similarity_ = restored(*near, (self.n_items_, self.n_items_), "neighbours")
+
+
+def positive(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Copy a matrix without what is not above zero."""
+    kept = sp.csr_matrix(matrix, copy=True)
+    kept.data = np.maximum(kept.data, 0)
+    kept.eliminate_zeros()
+    return kept
+
+
+def restored_history(
+    arrays: Mapping[str, npt.NDArray], shape: tuple[int, int], has_values: bool
+) -> sp.csr_matrix:
+    """Take the histories of an artifact, whose values are all 1 unless they were kept."""
+    items = arrays["history_items"]
+    values = arrays["history_values"] if has_values else np.ones(len(items), np.float32)
+    return restored(values, items, arrays["history_indptr"], shape, "history")
+
+
+def sum_of_rows(weights: sp.csr_matrix, rows: sp.csr_matrix, start: int, stop: int) -> Float32:
+    """Multiply rows start..stop of two CSRs into a dense block; -inf where no neighbour gives a reason."""
+    scores = np.zeros((stop - start, rows.shape[1]), np.float32)
+    add_neighbours(
+        start, weights.indptr, weights.indices, weights.data, rows.indptr, rows.indices, rows.data, scores
+    )
+    scores[scores == 0] = -np.inf
+    return scores
+
+
+def pairs_of_blocks(model: Estimator, state: UserState, items: Int32) -> Float32:
+    """Score pairs by scoring all items of each user, in blocks; 0 where there is no reason."""
+    scores = np.empty(len(items), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        block = model._block_scores(state, start, stop)
+        scores[start:stop] = block[np.arange(stop - start), items[start:stop]]
+
+    in_blocks(work, len(items), 256, model.threads)
+    return np.where(np.isfinite(scores), scores, np.float32(0))
+
+
+def first_of_rows(near: sp.csr_matrix, asked: Int32, k: int) -> Recommendations:
+    """Give the first k entries above zero of rows that are stored best first."""
+    found = np.full((len(asked), k), -1, np.int32)
+    scores = np.full((len(asked), k), -np.inf, np.float32)
+    for at, row in enumerate(asked):
+        start, stop = near.indptr[row], min(near.indptr[row + 1], near.indptr[row] + k)
+        n = int(np.count_nonzero(near.data[start:stop] > 0))
+        found[at, :n] = near.indices[start : start + n]
+        scores[at, :n] = near.data[start : start + n]
+    return Recommendations(found, scores)
+
+
+def alike_rows(matrix: sp.csr_matrix, asked: Int32, k: int) -> Recommendations:
+    """Find the k rows with the largest cosine to each asked row; rows of zeros are like nothing."""
+    lengths = norms(matrix)
+    scores = np.ascontiguousarray((matrix[asked] @ matrix.T).toarray(), np.float32)
+    scores[scores == 0] = -np.inf
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores /= lengths[asked, None] * lengths
+    scores[np.arange(len(asked)), asked] = -np.inf
+    return Recommendations(*top_k(scores, k))
+
+
+def strongest(parts: Float32, items: Int32, k: int, otherwise: str) -> Explanation:
+    """Keep the k largest parts above zero; the score is the sum of all."""
+    order = np.argsort(-parts, kind="stable")[:k]
+    order = order[parts[order] > 0]
+    return Explanation(float(parts.sum()), items[order], parts[order], "" if len(order) else otherwise)
