@@ -16,8 +16,9 @@ from engine.estimators.compact_neighbours import NEIGHBOUR_MODELS, compact
 from engine.estimators.compressed_factors import compressed
 from engine.estimators.factors import FactorModel
 from engine.estimators.number_storage import STORAGES
-from engine.evaluation import Comparison, Interval, compare, evaluate
+from engine.evaluation import Comparison, compare, evaluate
 from engine.interactions import Float32
+from engine.intervals import Interval
 from engine.metrics import overlap
 from engine.splitting import Split
 

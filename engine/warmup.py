@@ -30,7 +30,8 @@ def warm_up() -> None:
         model.recommend(np.arange(3), 2, seen=matrix[:3])
         model.recommend(model.fold_in(matrix[:1]), 2)
         model.similar_items(np.arange(3), 2)
-    compress(models[-1], Variant("int8")).recommend(np.arange(3), 2)
+    for storage in ("float16", "int8"):
+        compress(models[-1], Variant(storage)).recommend(np.arange(3), 2)
     compile_index()
 
 

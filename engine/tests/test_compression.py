@@ -87,6 +87,21 @@ def test_rows_of_zeros_stay_zeros(storage: str) -> None:
     assert not score_all(np.zeros((2, 3), np.float32), codes, scales).any()
 
 
+@pytest.mark.parametrize("magnitude", [1e-12, 1.0, 1e12])
+def test_float16_scores_are_those_of_the_stored_numbers(magnitude: float) -> None:
+    rng = np.random.default_rng(0)
+    for n, m, width in ((1, 1, 1), (3, 700, 64), (2, 300, 23)):
+        users = rng.standard_normal((n, width), dtype=np.float32) * np.float32(magnitude)
+        items = rng.standard_normal((m, width), dtype=np.float32) / np.float32(magnitude)
+        items[:, -1] *= 1e-7  # below what float16 holds at full precision
+        codes, scales = encode(items, "float16")
+        expected = users.astype(float) @ decode(codes, scales).astype(float).T
+        np.testing.assert_allclose(score_all(users, codes, scales), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(
+            score_all(users[-1:], codes, scales)[0], score_all(users, codes, scales)[-1]
+        )
+
+
 # The rank
 
 
