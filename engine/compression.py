@@ -12,9 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from engine.estimators.base import BLAS, Estimator
-from engine.estimators.compact_neighbours import NEIGHBOUR_MODELS, compact
+from engine.estimators.compact_neighbours import compact
 from engine.estimators.compressed_factors import compressed
 from engine.estimators.factors import FactorModel
+from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.number_storage import STORAGES
 from engine.evaluation import Comparison, compare, evaluate
 from engine.interactions import Float32
@@ -85,7 +86,7 @@ def compress(model: Estimator, variant: Variant) -> Estimator:
         if variant.rank and variant.rank < model.width:
             cuts = cut_rank(model.user_factors_, model.item_factors_, variant.rank)
         return compressed(type(model)).of(model, variant.storage, cuts)
-    if isinstance(model, NEIGHBOUR_MODELS):
+    if isinstance(model, NeighbourModel):
         if variant.rank or variant.storage == "int8":
             raise ValueError(f"{model.title} can keep fewer neighbours, or float16 values; nothing else")
         kept = copy(model)

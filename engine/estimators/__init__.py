@@ -2,12 +2,13 @@
 
 from engine.estimators.als import ALS
 from engine.estimators.base import Estimator
-from engine.estimators.compact_neighbours import NEIGHBOUR_MODELS, compact
+from engine.estimators.compact_neighbours import compact
 from engine.estimators.compressed_factors import compressed
 from engine.estimators.content import Content
 from engine.estimators.factors import FactorModel
 from engine.estimators.item_graph import ItemGraph
 from engine.estimators.item_knn import ItemKNN
+from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.popularity import Popularity
 
 ALGORITHMS: dict[str, type[Estimator]] = {
@@ -18,7 +19,7 @@ ALGORITHMS: dict[str, type[Estimator]] = {
 SMALLER: list[type[Estimator]] = [
     compressed(each) for each in ALGORITHMS.values() if issubclass(each, FactorModel)
 ]
-SMALLER += [compact(each) for each in ALGORITHMS.values() if issubclass(each, NEIGHBOUR_MODELS)]
+SMALLER += [compact(each) for each in ALGORITHMS.values() if issubclass(each, NeighbourModel)]
 LOADABLE = ALGORITHMS | {each.name: each for each in SMALLER}
 
 __all__ = ["ALGORITHMS", "LOADABLE", "Estimator"]

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.estimators.base import Arrays
-from engine.estimators.item_knn import ItemKNN
+from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.number_storage import decode, encode
 
-NEIGHBOUR_MODELS = (ItemKNN,)
 VALUES, SCALE = "neighbour_values", "neighbour_scale"
 
 
-class CompactNeighbours(ItemKNN):
+class CompactNeighbours(NeighbourModel):
     """similarity_ holds float32 values that float16 times one power of two holds without loss."""
 
     def arrays(self) -> Arrays:
@@ -32,7 +31,7 @@ class CompactNeighbours(ItemKNN):
         super()._restore({**arrays, VALUES: decode(codes[:, None], scale)[:, 0]})
 
     @classmethod
-    def of(cls, model: ItemKNN) -> "CompactNeighbours":
+    def of(cls, model: NeighbourModel) -> "CompactNeighbours":
         """Round a fitted model's similarities to what float16 keeps."""
         arrays = model.arrays()
         codes, arrays[SCALE] = encode(arrays[VALUES][:, None], "float16")
@@ -42,7 +41,7 @@ class CompactNeighbours(ItemKNN):
 
 
 @cache
-def compact(kind: type[ItemKNN]) -> type[CompactNeighbours]:
+def compact(kind: type[NeighbourModel]) -> type[CompactNeighbours]:
     """Make the class of one algorithm's models with float16 similarities."""
     facts = {
         "name": f"{kind.name}_compact",

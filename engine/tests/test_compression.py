@@ -34,11 +34,13 @@ FACTORS = [
 ]
 NEIGHBOURS = [Variant(neighbours=5), Variant("float16"), Variant("float16", neighbours=5)]
 EVERY = [("als", each) for each in FACTORS] + [("item_knn", each) for each in NEIGHBOURS]
+EVERY += [("item_graph", NEIGHBOURS[2])]
 
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Estimator]:
-    return {"als": ALS(ALSConfig(factors=16)).fit(MATRIX), "item_knn": ItemKNN().fit(MATRIX)}
+    found: dict[str, Estimator] = {"als": ALS(ALSConfig(factors=16)).fit(MATRIX)}
+    return found | {name: ALGORITHMS[name]().fit(MATRIX) for name in ("item_knn", "item_graph")}
 
 
 def save(folder: Path, model: Estimator) -> str:
