@@ -1,7 +1,7 @@
 """Judge an estimator on held-out choices, with intervals, and compare two on the same users."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +23,9 @@ from engine.beyond_accuracy import (
 from engine.estimators.base import BLAS, Estimator, Progress, ProgressCallback
 from engine.interactions import Float32, Int32
 from engine.intervals import Interval, intervals, ratio_intervals
+from engine.metric_meanings import metric_better
 from engine.metrics import DEFAULT_KS, TITLES, Flags, coverage, find_hits, per_user_metrics
+from engine.significance import LEVEL, effect_size, holm, paired_p_value
 from engine.splitting import Split
 
 USERS_AT_ONCE = 2048
@@ -71,6 +73,9 @@ class Comparison:
     """How much better a is than b on the same users: difference of means with its 95 % interval.
 
     relative, relative_low, relative_high: the same as shares of b's mean; None when that mean is 0.
+    p_value: chance of such a difference when neither is better (see `paired_p_value`); p_adjusted: the
+    same for one of several comparisons, None for one alone; effect_size: the difference in standard
+    deviations of the users' differences, None where all users differ by the same amount.
     """
 
     metric: str
@@ -82,6 +87,9 @@ class Comparison:
     relative_high: float | None
     verdict: str
     n_users: int
+    p_value: float = 1.0
+    p_adjusted: float | None = None
+    effect_size: float | None = None
 
 
 def evaluate(
@@ -183,11 +191,14 @@ def compare(a: PerUser, b: PerUser, metric: str = "ndcg@10", *, seed: int = 0) -
         raise ValueError("the two runs were tested on different users or choices; evaluate both on one split")
     if metric not in a.values or metric not in b.values:
         raise ValueError(f"{metric} was not measured in both runs")
-    found = intervals([a.values[metric] - b.values[metric]], seed)[0]
+    differences = a.values[metric] - b.values[metric]
+    found = intervals([differences], seed)[0]
     assert found.low is not None
     assert found.high is not None
-    base = float(b.values[metric].mean(dtype=np.float64))
-    verdict = "better" if found.low > 0 else "worse" if found.high < 0 else "no difference"
+    base = float(np.nanmean(b.values[metric], dtype=np.float64))
+    size = effect_size(differences)
+    more, less = ("better", "worse") if metric_better(metric) == "more" else ("worse", "better")
+    verdict = more if found.low > 0 else less if found.high < 0 else "no difference"
     return Comparison(
         metric=metric,
         difference=found.value,
@@ -198,7 +209,25 @@ def compare(a: PerUser, b: PerUser, metric: str = "ndcg@10", *, seed: int = 0) -
         relative_high=found.high / base if base else None,
         verdict=verdict,
         n_users=len(a.users),
+        p_value=paired_p_value(differences, seed),
+        effect_size=size if np.isfinite(size) else None,
     )
+
+
+def compare_all(
+    candidates: Mapping[str, PerUser], reference: PerUser, metric: str = "ndcg@10", *, seed: int = 0
+) -> dict[str, Comparison]:
+    """Compare several runs with one; a verdict then stands only if it holds for all tests together.
+
+    The p-values are adjusted by Holm's method; above 0.05 the verdict is "no difference".
+    Raises ValueError as `compare` does.
+    """
+    alone = {name: compare(each, reference, metric, seed=seed) for name, each in candidates.items()}
+    adjusted = holm([each.p_value for each in alone.values()])
+    return {
+        name: replace(each, p_adjusted=p, verdict=each.verdict if p <= LEVEL else "no difference")
+        for (name, each), p in zip(alone.items(), adjusted, strict=True)
+    }
 
 
 def verdict_sentence(comparison: Comparison, name: str, other: str) -> str:
