@@ -18,6 +18,10 @@ from engine.estimators.compressed_factors import CompressedFactors
 from engine.estimators.item_knn import ItemKNN, ItemKNNConfig
 from engine.estimators.number_storage import decode, encode, score_all, score_pairs, to_int16
 from engine.interactions import IdTable
+from engine.serving.model import ServedModel
+from engine.serving.ranking import Ranker
+from engine.serving.requests import Wanted
+from engine.serving.warm_up import warm_up
 from engine.splitting import Split, SplitConfig, split
 from engine.synthetic import make_shop
 from engine.testing import check_lists, random_matrix, same_lists
@@ -233,6 +237,31 @@ def test_stored_numbers_are_mapped_and_a_wrong_one_is_refused(
     replace_member(tmp_path / "a", "model_item_scales", np.ones(44, np.float32))
     with pytest.raises(ArtifactError, match="item_scales must be float32 of shape"):
         load_artifact(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("name", "variant"), [EVERY[1], EVERY[-1]])
+def test_a_model_server_answers_with_a_variant(
+    name: str, variant: Variant, models: dict[str, Estimator], tmp_path: Path
+) -> None:
+    save(tmp_path / "a", compress(models[name], variant))
+    served = ServedModel(load_artifact(tmp_path / "a"))
+    assert warm_up(served).items > 0
+    ranked = Ranker(served).recommend_all(["u3"], Wanted(k=4))[0]
+    expected = models[name].recommend(np.array([3]), 4, seen=MATRIX[3]).items[0]
+    assert len(set(ranked.items) & set(expected.tolist())) >= 3
+    assert ranked.served_by == compress(models[name], variant).name
+
+
+@pytest.mark.parametrize("name", [each.removesuffix("_compressed") for each in LOADABLE if "_compr" in each])
+def test_every_model_of_factors_folds_in_and_explains_from_int8(name: str) -> None:
+    model = ALGORITHMS[name]().fit(MATRIX)
+    made = compress(model, Variant("int8"))
+    found, expected = (each.recommend(each.fold_in(MATRIX), 5).items for each in (made, model))
+    shared = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found, expected, strict=True)])
+    assert shared > 0.9
+    row = MATRIX[4]
+    reasons = made.explain(row, 9, row.nnz)
+    assert reasons.score == pytest.approx(made.score(made.fold_in(row), np.array([9]))[0], abs=1e-2)
 
 
 # What it costs and what it saves
