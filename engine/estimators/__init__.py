@@ -10,9 +10,10 @@ from engine.estimators.item_graph import ItemGraph
 from engine.estimators.item_knn import ItemKNN
 from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.popularity import Popularity
+from engine.estimators.pure_svd import PureSVD
 
 ALGORITHMS: dict[str, type[Estimator]] = {
-    each.name: each for each in (Popularity, ItemKNN, ItemGraph, ALS, Content)
+    each.name: each for each in (Popularity, ItemKNN, ItemGraph, ALS, PureSVD, Content)
 }
 
 # What an artifact may hold: smaller variants too, which `engine.compression` makes and nobody can train.

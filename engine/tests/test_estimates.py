@@ -39,6 +39,7 @@ def context_of(matrix: sp.csr_matrix, needs: frozenset[str]) -> Context:
         ("als", {"factors": 64, "iterations": 1}),
         ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
         ("content", {}),
+        ("pure_svd", {"factors": 16, "values": "use"}),
     ],
 )
 def test_memory_is_estimated_within_30_percent(
