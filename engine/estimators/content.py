@@ -28,8 +28,9 @@ from engine.estimators.base import (
     in_blocks,
     option,
 )
-from engine.estimators.item_text import describe_items, row_lengths
-from engine.estimators.nearest import add_neighbours, restored
+from engine.estimators.item_text import describe_items
+from engine.estimators.nearest import add_neighbours, norms, ones_like, restored
+from engine.estimators.neighbours import positive
 from engine.interactions import Float32, Int32
 from engine.topk import top_k
 
@@ -111,18 +112,11 @@ class Content(Estimator):
         self.profile_lengths_ = np.empty(self.n_users_, np.float32)
         for start in range(0, self.n_users_, USERS_AT_ONCE):
             block = slice(start, min(self.n_users_, start + USERS_AT_ONCE))
-            self.profile_lengths_[block] = row_lengths(self.history_[block] @ self.traits_)
+            self.profile_lengths_[block] = norms(self.history_[block] @ self.traits_)
             progress(Progress("fit", self.n_items_ + block.stop, total, "Shoppers"))
 
     def _histories(self, matrix: sp.csr_matrix) -> sp.csr_matrix:
-        if self.settings.values == "ignore":
-            return sp.csr_matrix(
-                (np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape
-            )
-        kept = sp.csr_matrix(matrix, copy=True)
-        kept.data = np.maximum(kept.data, 0)
-        kept.eliminate_zeros()
-        return kept
+        return ones_like(matrix) if self.settings.values == "ignore" else positive(matrix)
 
     @classmethod
     def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from engine.interactions import Float32, IdTable
+from engine.estimators.nearest import norms
+from engine.interactions import IdTable
 from engine.items import Float64, ItemFacts
 
 PRICE_BANDS = 8
@@ -93,14 +94,9 @@ def weigh_words(counts: sp.csr_matrix, min_items: int) -> sp.csr_matrix:
 
 def unit_rows(rows: sp.csr_matrix) -> sp.csr_matrix:
     """Scale each row of a CSR to length 1, in place; rows of zeros stay."""
-    lengths = row_lengths(rows)
+    lengths = norms(rows)
     rows.data /= np.repeat(np.where(lengths > 0, lengths, 1), np.diff(rows.indptr))
     return rows
-
-
-def row_lengths(rows: sp.csr_matrix) -> Float32:
-    """Give the Euclidean length of each row of a CSR, (n,) float32."""
-    return np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1), np.float32)).ravel()
 
 
 def _categories(facts: ItemFacts) -> sp.csr_matrix:

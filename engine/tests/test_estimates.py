@@ -19,9 +19,7 @@ def random_shop(n_users: int, n_items: int, wanted: int) -> sp.csr_matrix:
     return sp.csr_matrix((ones, (pairs // n_items, pairs % n_items)), shape=(n_users, n_items))
 
 
-def context_of(matrix: sp.csr_matrix, needs: frozenset[str]) -> Context:
-    if "items" not in needs:
-        return Context()
+def context_of(matrix: sp.csr_matrix) -> Context:
     return Context(items=make_shop(n_users=20, n_items=matrix.shape[1], n_interactions=50).facts)
 
 
@@ -40,6 +38,7 @@ def context_of(matrix: sp.csr_matrix, needs: frozenset[str]) -> Context:
         ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
         ("content", {}),
         ("pure_svd", {"factors": 16, "values": "use"}),
+        ("hybrid", {}),
     ],
 )
 def test_memory_is_estimated_within_30_percent(
@@ -49,8 +48,8 @@ def test_memory_is_estimated_within_30_percent(
     algorithm = ALGORITHMS[name]
     config = make_config(algorithm.Config, values)
     few = random_shop(50, 60, 600)
-    algorithm(config).fit(few, context=context_of(few, algorithm.needs))
-    context = context_of(matrix, algorithm.needs)
+    algorithm(config).fit(few, context=context_of(few))
+    context = context_of(matrix)
     tracemalloc.start()
     try:
         algorithm(config).fit(matrix, context=context)
