@@ -1,9 +1,28 @@
-"""What a dataset is enough for, judged by counts alone."""
+"""Whether a dataset is enough for an algorithm, judged by counts and by what the files say."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from engine.estimators.base import Estimator
 
 MIN_INTERACTIONS = 1_000
 MIN_USERS_WITH_FIVE = 200
+MIN_LINKED_SHARE = 0.2
+MIN_PER_USER = 3
+MIN_ITEMS = 50
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a dataset holds. values_differ: there are values, and not all of them are equal."""
+
+    users: int
+    items: int
+    interactions: int
+    users_with_several: int
+    has_times: bool = False
+    has_items: bool = False
+    values_differ: bool = False
 
 
 @dataclass(frozen=True)
@@ -15,37 +34,63 @@ class Readiness:
     reason: str
 
 
-def ready_for(
-    *,
-    users: int,
-    items: int,
-    interactions: int,
-    users_with_several: int,
-    users_with_five: int,
-    has_times: bool,
-) -> list[Readiness]:
-    """Judge popularity, neighbourhoods, factors and the split by time."""
-    several = users_with_several / users
-    verdicts = [Readiness("popularity", "ready", f"{interactions:,} interactions to count.")]
-    if users_with_several == 0:
-        alone = "No user has two interactions: nothing links one item to another."
-        verdicts += [Readiness("item_knn", "not_ready", alone), Readiness("als", "not_ready", alone)]
-    else:
-        linked = f"{several:.0%} of the users have two or more interactions"
-        enough = interactions >= MIN_INTERACTIONS
-        knn_ready = enough and several >= 0.2
-        verdicts.append(Readiness("item_knn", "ready" if knn_ready else "weak", f"{linked}."))
-        mean = interactions / users
-        als_ready = enough and mean >= 3 and items >= 50
-        als_reason = f"{mean:.1f} interactions a user over {items:,} items" + (
-            "." if als_ready else "; 3 a user, 50 items and 1,000 interactions are a sensible least."
+def judge_algorithm(algorithm: type[Estimator], data: DataFacts) -> Readiness:
+    """Judge by what the algorithm needs, then by what its family rests on."""
+    if "items" in algorithm.needs and not data.has_items:
+        return Readiness(algorithm.name, "not_ready", "Upload an item file with titles: it reads them.")
+    if "times" in algorithm.needs and not data.has_times:
+        return Readiness(
+            algorithm.name, "not_ready", "Upload ratings with a time column: it needs to know when."
         )
-        verdicts.append(Readiness("als", "ready" if als_ready else "weak", als_reason))
+    verdict, reason = RULES.get(algorithm.family, _histories)(data)
+    if algorithm.predicts_values and verdict != "not_ready" and not data.values_differ:
+        equal = "It predicts ratings, and this data has none that differ."
+        return Readiness(algorithm.name, "weak", f"{equal} {reason}")
+    return Readiness(algorithm.name, verdict, reason)
+
+
+def judge_time_split(users_with_five: int, *, has_times: bool) -> Readiness:
+    """Judge a test on each user's last choices."""
     if not has_times:
-        verdicts.append(Readiness("time_split", "not_ready", "The file has no time column."))
-    else:
-        many = users_with_five >= MIN_USERS_WITH_FIVE
-        reason = f"{users_with_five:,} users have five or more interactions"
-        reason += "." if many else f"; {MIN_USERS_WITH_FIVE} make a dependable test."
-        verdicts.append(Readiness("time_split", "ready" if many else "weak", reason))
-    return verdicts
+        return Readiness("time_split", "not_ready", "The file has no time column.")
+    many = users_with_five >= MIN_USERS_WITH_FIVE
+    reason = f"{users_with_five:,} users have five or more interactions"
+    reason += "." if many else f"; {MIN_USERS_WITH_FIVE} make a dependable test."
+    return Readiness("time_split", "ready" if many else "weak", reason)
+
+
+def _counts(data: DataFacts) -> tuple[str, str]:
+    return "ready", f"{data.interactions:,} interactions to count."
+
+
+def _histories(data: DataFacts) -> tuple[str, str]:
+    if data.users_with_several == 0:
+        return "not_ready", "No user has two interactions: nothing links one item to another."
+    share = data.users_with_several / data.users
+    is_ready = data.interactions >= MIN_INTERACTIONS and share >= MIN_LINKED_SHARE
+    return "ready" if is_ready else "weak", f"{share:.0%} of the users have two or more interactions."
+
+
+def _factors(data: DataFacts) -> tuple[str, str]:
+    if data.users_with_several == 0:
+        return _histories(data)
+    mean = data.interactions / data.users
+    found = f"{mean:.1f} interactions a user over {data.items:,} items"
+    if data.interactions >= MIN_INTERACTIONS and mean >= MIN_PER_USER and data.items >= MIN_ITEMS:
+        return "ready", f"{found}."
+    least = f"{MIN_PER_USER} a user, {MIN_ITEMS} items and {MIN_INTERACTIONS:,} interactions"
+    return "weak", f"{found}; {least} are a sensible least."
+
+
+def _content(data: DataFacts) -> tuple[str, str]:
+    if data.interactions < MIN_INTERACTIONS:
+        return "weak", f"{data.interactions:,} interactions say little of what each user likes."
+    return "ready", f"An item file describes the {data.items:,} items."
+
+
+RULES: dict[str, Callable[[DataFacts], tuple[str, str]]] = {
+    "popular": _counts,
+    "neighbours": _histories,
+    "factors": _factors,
+    "content": _content,
+}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.interactions import Float32, Int64, Interactions
-from engine.readiness import ready_for
+from engine.readiness import judge_time_split
 
 TOP_ITEMS = 10
 TAIL_POINTS = 40
@@ -75,15 +75,7 @@ def describe_dataset(interactions: Interactions, facts: FileFacts) -> dict[str, 
         "series": _series(times),
         "warnings": _warnings(interactions, facts, by_user, by_item, future),
         "ready_for": [
-            asdict(verdict)
-            for verdict in ready_for(
-                users=n_users,
-                items=n_items,
-                interactions=len(interactions),
-                users_with_several=int(np.count_nonzero(by_user >= 2)),
-                users_with_five=int(np.count_nonzero(by_user >= 5)),
-                has_times=times is not None,
-            )
+            asdict(judge_time_split(int(np.count_nonzero(by_user >= 5)), has_times=times is not None))
         ],
     }
 

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 
+from engine.estimators.base import FAMILIES
 from engine.parameters import Parameter
 from engine.roles import INTERACTION_ROLES, ITEM_ROLES
 from models_app.models import Dataset, DatasetVersion
@@ -119,6 +120,7 @@ class TrainingForm(forms.Form):
     def __init__(self, plan: TrainingPlan, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.plan = plan
+        self.recommended = {each.name for each in plan.algorithms if each.is_recommended}
         self.fields["model_name"].initial = plan.model_name
         self.fields["algorithms"] = forms.MultipleChoiceField(
             choices=[(each.name, each.title) for each in plan.algorithms],
@@ -147,16 +149,29 @@ class TrainingForm(forms.Form):
             ],
         }
 
-    def cards(self) -> list[dict[str, Any]]:
-        """Each algorithm with its fields, for the page."""
+    def groups(self) -> list[dict[str, Any]]:
+        """The recommended algorithms, then the others by family; each a card with its fields."""
+        titles = ["Start here", *FAMILIES.values()]
+        shelves: dict[str, list[dict[str, Any]]] = {title: [] for title in titles}
         chosen = self["algorithms"].value() or []
-        return [
-            {
+        for each in self.plan.algorithms:
+            fields = [self[f"{each.name}__{parameter.name}"] for parameter in each.parameters]
+            card = {
                 "plan": each,
                 "is_chosen": each.name in chosen,
-                "fields": [self[f"{each.name}__{parameter.name}"] for parameter in each.parameters],
+                "fields": fields,
+                "is_open": any(field.errors for field in fields),
             }
-            for each in self.plan.algorithms
+            shelves[titles[0] if each.name in self.recommended else each.family].append(card)
+        return [{"title": title, "cards": cards} for title, cards in shelves.items() if cards]
+
+    def recipes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Each algorithm with the settings written here, those left out in which a setting is wrong."""
+        if not self.is_bound:
+            return [(each.name, {}) for each in self.plan.algorithms]
+        wrong = {name.partition("__")[0] for name in self.errors}
+        return [
+            (each.name, self._values(each.name)) for each in self.plan.algorithms if each.name not in wrong
         ]
 
     def split_fields(self) -> list[forms.BoundField]:
@@ -164,16 +179,23 @@ class TrainingForm(forms.Form):
 
     def add_problems(self, error: PortalError) -> None:
         """Show a service's refusal at the field it points to, or above the form."""
-        placed = False
-        for item in error.errors:
-            field = item.get("pointer", "").rpartition("/")[2]
-            for name in self.fields:
-                if name.rpartition("__")[2] == field:
-                    self.add_error(name, item["detail"])
-                    placed = True
-                    break
-        if not placed:
+        places = [(self._place(item.get("pointer", "")), item["detail"]) for item in error.errors]
+        for name, detail in places:
+            if name is not None:
+                self.add_error(name, detail)
+        if not any(name for name, _ in places):
             self.add_error(None, error.detail)
+
+    def _place(self, pointer: str) -> str | None:
+        """Find the field for "/split/method" or "/algorithms/1/config/factors"; None when there is none."""
+        whole, *rest = pointer.strip("/").split("/")
+        if whole == "algorithms":
+            chosen = self["algorithms"].value() or []
+            at = int(rest[0]) if rest and rest[0].isdigit() else len(chosen)
+            name = f"{chosen[at]}__{rest[-1]}" if at < len(chosen) else ""
+            return name if name in self.fields else "algorithms"
+        name = "__".join([{"model": "model_name"}.get(whole, whole), *rest])
+        return name if name in self.fields else None
 
     def _values(self, prefix: str) -> dict[str, Any]:
         start = f"{prefix}__"
@@ -184,7 +206,11 @@ class TrainingForm(forms.Form):
         }
 
     def _add(self, name: str, parameter: Parameter, initial: Any) -> None:
-        shared: dict[str, Any] = {"label": parameter.title, "help_text": parameter.help, "initial": initial}
+        shared: dict[str, Any] = {
+            "label": parameter.title,
+            "help_text": f"{parameter.help} {_range(parameter)}".strip(),
+            "initial": initial,
+        }
         if parameter.kind == "choice":
             self.fields[name] = forms.ChoiceField(choices=parameter.choices, **shared)
         elif parameter.kind == "boolean":
@@ -200,6 +226,16 @@ class TrainingForm(forms.Form):
                 widget=forms.NumberInput({"step": "any"}),
                 **shared,
             )
+
+
+def _range(parameter: Parameter) -> str:
+    """Say what a number may be: "Between 8 and 1,024.", "" for what is chosen from a list."""
+    low, high = parameter.minimum, parameter.maximum
+    if low is not None and high is not None:
+        return f"Between {low:,g} and {high:,g}."
+    if low is not None:
+        return f"At least {low:,g}."
+    return f"At most {high:,g}." if high is not None else ""
 
 
 def _whole(value: float | None) -> int | None:

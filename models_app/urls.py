@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern] = [
     path("data/<str:version_id>/files/<str:kind>", data.version_file, name="version_file"),
     path("train", training.run_list, name="run_list"),
     path("train/new", training.run_new, name="run_new"),
+    path("train/estimate", training.run_estimate, name="run_estimate"),
     path("train/compare", training.compare, name="compare"),
     path("train/compare/status", training.compare_status, name="compare_status"),
     path("train/runs/<str:run_id>", training.run_detail, name="run_detail"),

@@ -22,7 +22,7 @@ from engine.parameters import ConfigError, Parameter, Settings, config_fields, m
 from engine.topk import mask, select_top
 
 __all__ = [
-    "ConfigError", "Context", "Estimate", "Estimator", "Explanation", "Parameter", "Progress",
+    "FAMILIES", "ConfigError", "Context", "Estimate", "Estimator", "Explanation", "Parameter", "Progress",
     "ProgressCallback", "Recommendations", "Settings", "UserState", "config_fields", "make_config", "option",
 ]  # fmt: skip
 
@@ -30,6 +30,14 @@ Arrays = dict[str, npt.NDArray]
 Positions = npt.NDArray[np.integer]
 SCORES_AT_ONCE = 4_000_000  # float32 scores a thread holds while it ranks: 16 MB
 BLAS = ThreadpoolController()
+# What an algorithm rests on, in the order and by the title in which a page groups them.
+FAMILIES = {
+    "popular": "Best sellers",
+    "neighbours": "Neighbours",
+    "factors": "Factors",
+    "content": "Content",
+    "more": "Blends and more",
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ class Estimator(ABC):
 
     needs: which fields of the context `fit` cannot do without ("times", "items").
     predicts_values: whether `score` is in the unit of the file's values, so that RMSE has a meaning.
+    family: what it rests on, a key of FAMILIES; decides when data is enough for it (engine.readiness).
     """
 
     name: ClassVar[str]
@@ -121,6 +130,7 @@ class Estimator(ABC):
     Config: ClassVar[type[Settings]]
     needs: ClassVar[frozenset[str]] = frozenset()
     predicts_values: ClassVar[bool] = False
+    family: ClassVar[str] = "more"
 
     n_users_: int
     n_items_: int

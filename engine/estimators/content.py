@@ -80,6 +80,7 @@ class Content(Estimator):
 
     name = "content"
     title = "Content (titles, categories, prices)"
+    family = "content"
     when_to_use = (
         "For items that nobody has bought yet and for shops whose titles say much: needs an item file, and "
         "knows nothing of taste beyond words, category and price."

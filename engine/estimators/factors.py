@@ -19,6 +19,7 @@ class FactorModel(Estimator):
     asked about, no others; a compressed model then turns only those back into float32.
     """
 
+    family = "factors"
     folds_in_from_history: ClassVar[bool] = False
 
     user_factors_: Float32

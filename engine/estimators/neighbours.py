@@ -32,6 +32,8 @@ class NeighbourModel(Estimator):
     history_: (n_users, n_items) CSR of the fit, ones or confidences.
     """
 
+    family = "neighbours"
+
     similarity_: sp.csr_matrix
     history_: sp.csr_matrix
 

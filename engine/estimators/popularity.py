@@ -41,6 +41,7 @@ class Popularity(Estimator):
 
     name = "popularity"
     title = "Popularity"
+    family = "popular"
     when_to_use = (
         "The yardstick, and for shoppers you know nothing about: everyone gets the shop's best sellers."
     )

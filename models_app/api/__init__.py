@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern] = [
     path("dataset-versions/<str:version_id>/plan", training.PlanView.as_view(), name="api_training_plan"),
     path("algorithms", training.AlgorithmsView.as_view(), name="api_algorithms"),
     path("training-runs", training.RunsView.as_view(), name="api_training_runs"),
+    path("training-runs/estimate", training.EstimateView.as_view(), name="api_training_estimate"),
     path("training-runs/<str:run_id>", training.RunView.as_view(), name="api_training_run"),
     path("training-runs/<str:run_id>/log", training.LogView.as_view(), name="api_training_log"),
     path("training-runs/<str:run_id>/cancel", training.CancelView.as_view(), name="api_training_cancel"),

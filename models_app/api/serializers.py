@@ -121,6 +121,11 @@ class AlgorithmSerializer(serializers.Serializer):
     name = serializers.CharField()
     title = serializers.CharField()
     when_to_use = serializers.CharField()
+    family = serializers.CharField(help_text="What it rests on, as a page groups algorithms.")
+    needs = serializers.ListField(
+        child=serializers.ChoiceField(choices=["items", "times"]),
+        help_text="Facts beside the interactions without which it cannot be trained.",
+    )
     parameters = ParameterSerializer(many=True)
     estimate = EstimateSerializer(allow_null=True)
     verdict = serializers.ChoiceField(choices=["ready", "weak", "not_ready", "too_big"])
@@ -140,6 +145,18 @@ class PlanSerializer(serializers.Serializer):
 class ChosenAlgorithmSerializer(StrictSerializer):
     algorithm = serializers.CharField(max_length=40)
     config = serializers.DictField(required=False, default=dict)
+
+
+class EstimateTrainingSerializer(StrictSerializer):
+    dataset_version = serializers.CharField(max_length=40)
+    algorithms = ChosenAlgorithmSerializer(many=True, allow_empty=False)
+
+
+class ForecastSerializer(serializers.Serializer):
+    algorithms = AlgorithmSerializer(many=True)
+    seconds = serializers.FloatField(help_text="All fits, one after the other; each recipe is fitted twice.")
+    memory_bytes = serializers.IntegerField(help_text="The most that one of them takes.")
+    memory_available_bytes = serializers.IntegerField()
 
 
 class NewTrainingSerializer(StrictSerializer):

@@ -6,11 +6,12 @@ from rest_framework.response import Response
 
 from models_app import selectors
 from models_app.api import serializers as shapes
-from models_app.models import RunRole, TrainingRun
+from models_app.models import DatasetVersion, RunRole, TrainingRun
 from models_app.services import training as service
 from models_app.services.refusals import invalid
 from portal.core.api import ApiView, JobSerializer, job_body
 from portal.core.errors import Conflict
+from portal.core.models import Shop
 from portal.core.permissions import authorize
 
 FILTERS = {
@@ -37,10 +38,34 @@ class PlanView(ApiView):
     def get(self, request: Request, version_id: str) -> Response:
         authorize(self.actor, "datasets.read", self.shop)
         authorize(self.actor, "training.read", self.shop)
-        version = selectors.dataset_version(self.shop, version_id)
-        if version.status != "ready":
-            raise Conflict(f"{version} is {version.status}; only data that is ready can be trained on.")
+        version = _ready_version(self.shop, version_id)
         return Response(shapes.PlanSerializer(selectors.plan_training(version)).data)
+
+
+def _ready_version(shop: Shop, version_id: str) -> DatasetVersion:
+    version: DatasetVersion = selectors.dataset_version(shop, version_id)
+    if version.status != "ready":
+        raise Conflict(f"{version} is {version.status}; only data that is ready can be trained on.")
+    return version
+
+
+class EstimateView(ApiView):
+    """What a training with these settings would cost; nothing is started or kept."""
+
+    repeatable = True
+
+    @extend_schema(
+        request=shapes.EstimateTrainingSerializer,
+        responses=shapes.ForecastSerializer,
+        operation_id="training_runs_estimate",
+    )
+    def post(self, request: Request) -> Response:
+        authorize(self.actor, "datasets.read", self.shop)
+        authorize(self.actor, "training.read", self.shop)
+        wanted = self.read(shapes.EstimateTrainingSerializer)
+        version = _ready_version(self.shop, wanted["dataset_version"])
+        recipes = service.check_recipes(wanted["algorithms"])
+        return Response(shapes.ForecastSerializer(selectors.forecast(version, recipes)).data)
 
 
 class RunsView(ApiView):

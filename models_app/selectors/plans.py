@@ -1,16 +1,19 @@
 """What can be trained on a dataset version: algorithms, their settings, costs and readiness; the split."""
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.estimators import ALGORITHMS
-from engine.estimators.base import Estimate
-from engine.parameters import Parameter, config_fields
+from engine.estimators.base import FAMILIES, Estimate
+from engine.parameters import Parameter, Settings, config_fields, make_config
 from engine.splitting import SplitConfig
 from models_app.models import DatasetVersion, RegisteredModel
+from models_app.readiness import judge
 
-RECOMMENDED = ("item_knn", "als")  # beside popularity, which is trained in any case
+# Beside popularity, which is trained in any case; what is not in the engine or not ready is left out.
+RECOMMENDED = ("item_knn", "als", "item_graph", "content", "hybrid")
 MODEL_NAME = "shop-main"
 
 
@@ -19,17 +22,34 @@ class AlgorithmPlan:
     """One algorithm as a card or an API entry shows it.
 
     verdict: "ready", "weak" (it will run, expect little), "not_ready" or "too_big"; reason in words.
+    needs: facts beside the interactions without which it cannot be trained: "items", "times".
     estimate is None where no data is chosen.
     """
 
     name: str
     title: str
     when_to_use: str
+    family: str
+    needs: list[str]
     parameters: list[Parameter]
     estimate: Estimate | None = None
     verdict: str = "ready"
     reason: str = ""
     is_recommended: bool = False
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a training will cost beside popularity, which costs next to nothing.
+
+    seconds: the fits in sum, each recipe fitted twice (for the test, then on everything);
+    memory_bytes: the most that one of them takes.
+    """
+
+    algorithms: list[AlgorithmPlan]
+    seconds: float
+    memory_bytes: int
+    memory_available_bytes: int
 
 
 @dataclass(frozen=True)
@@ -47,21 +67,17 @@ class TrainingPlan:
 
 def algorithms() -> list[AlgorithmPlan]:
     """Every algorithm, without data."""
-    return [
-        AlgorithmPlan(name, each.title, each.when_to_use, config_fields(each.Config))
-        for name, each in ALGORITHMS.items()
-    ]
+    return [AlgorithmPlan(**_described(name)) for name in ALGORITHMS]
 
 
 def plan_training(version: DatasetVersion) -> TrainingPlan:
     """Propose a training on a version that is ready."""
     memory = available_memory_bytes()
-    judged = {entry["what"]: entry for entry in version.report.get("ready_for", [])}
     newest = RegisteredModel.objects.filter(shop_id=version.shop_id).order_by("-created_at").first()
     proposed = version.report.get("split") or {"config": asdict(SplitConfig()), "why": ""}
     return TrainingPlan(
         dataset_version=version,
-        algorithms=[_plan(version, name, judged.get(name), memory) for name in ALGORITHMS],
+        algorithms=[_plan(version, name, {}, memory) for name in ALGORITHMS],
         split=proposed["config"],
         split_why=proposed["why"],
         split_parameters=config_fields(SplitConfig),
@@ -70,28 +86,82 @@ def plan_training(version: DatasetVersion) -> TrainingPlan:
     )
 
 
+def forecast(version: DatasetVersion, recipes: Iterable[tuple[str, Mapping[str, Any]]]) -> Forecast:
+    """Estimate (algorithm, settings) pairs on a version; settings left out keep their defaults.
+
+    Raises ConfigError where a setting cannot be.
+    """
+    memory = available_memory_bytes()
+    plans = [_plan(version, name, config, memory) for name, config in recipes]
+    costs = [each.estimate for each in plans if each.estimate]
+    return Forecast(
+        plans,
+        2 * sum(each.seconds for each in costs),
+        max((each.memory_bytes for each in costs), default=0),
+        memory,
+    )
+
+
 def available_memory_bytes() -> int:
     """Memory that a program could still take on this machine."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _plan(version: DatasetVersion, name: str, judged: dict[str, str] | None, memory: int) -> AlgorithmPlan:
+def _plan(version: DatasetVersion, name: str, values: Mapping[str, Any], memory: int) -> AlgorithmPlan:
     algorithm = ALGORITHMS[name]
-    counts = version.user_count or 0, version.item_count or 0, version.interaction_count or 0
-    estimate = algorithm.estimate(algorithm.Config(), *counts)
-    verdict = judged["verdict"] if judged else "ready"
-    reason = judged["reason"] if judged else ""
-    if estimate.memory_bytes > memory:
+    config = make_config(algorithm.Config, values)
+    estimate = _estimate(version, name, config)
+    judged = judge(version, name)
+    verdict, reason = judged.verdict, judged.reason
+    if estimate.memory_bytes > memory and verdict != "not_ready":
         verdict = "too_big"
         needed, free = estimate.memory_bytes / 1e9, memory / 1e9
         reason = f"Needs about {needed:.1f} GB of memory; {free:.1f} GB are free here."
+        reason += _cheaper(version, name, config, memory)
     return AlgorithmPlan(
-        name,
-        algorithm.title,
-        algorithm.when_to_use,
-        config_fields(algorithm.Config),
-        estimate,
-        verdict,
-        reason,
+        **_described(name),
+        estimate=estimate,
+        verdict=verdict,
+        reason=reason,
         is_recommended=name in RECOMMENDED and verdict in ("ready", "weak"),
     )
+
+
+def _described(name: str) -> dict[str, Any]:
+    algorithm = ALGORITHMS[name]
+    return {
+        "name": name,
+        "title": algorithm.title,
+        "when_to_use": algorithm.when_to_use,
+        "family": FAMILIES[algorithm.family],
+        "needs": sorted(algorithm.needs),
+        "parameters": config_fields(algorithm.Config),
+    }
+
+
+def _estimate(version: DatasetVersion, name: str, config: Settings) -> Estimate:
+    counts = version.user_count or 0, version.item_count or 0, version.interaction_count or 0
+    return ALGORITHMS[name].estimate(config, *counts)
+
+
+def _cheaper(version: DatasetVersion, name: str, config: Settings, memory: int) -> str:
+    """Name a setting with which it would fit, else another algorithm that does; "" when none is known."""
+    values = asdict(config)
+    for each in config_fields(type(config)):
+        if each.kind != "integer" or each.minimum is None:
+            continue
+        value, least = int(values[each.name]), max(1, int(each.minimum))
+        while value > least:
+            value = max(least, value // 2)
+            smaller = make_config(type(config), {**values, each.name: value})
+            if _estimate(version, name, smaller).memory_bytes <= memory:
+                return f" With {each.title} at {value} it fits."
+    family = ALGORITHMS[name].family
+    others = sorted(
+        (other for other in ALGORITHMS if other != name), key=lambda o: ALGORITHMS[o].family != family
+    )
+    for other in others:
+        estimate = _estimate(version, other, ALGORITHMS[other].Config())
+        if estimate.memory_bytes <= memory and judge(version, other).verdict != "not_ready":
+            return f" {ALGORITHMS[other].title} fits."
+    return ""

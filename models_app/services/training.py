@@ -12,10 +12,11 @@ from engine.estimators import ALGORITHMS
 from engine.parameters import ConfigError, make_config
 from engine.splitting import SplitConfig
 from models_app.models import DatasetVersion, ModelVersion, RegisteredModel, RunRole, TrainingRun
+from models_app.readiness import judge
 from models_app.services.refusals import invalid, refused_config
 from portal.core.actors import Actor
 from portal.core.dispatch import enqueue_on_commit
-from portal.core.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from portal.core.errors import Conflict, InvalidInput, NotFound, NotPermitted, Unprocessable
 from portal.core.events import record
 from portal.core.ids import new_id
 from portal.core.jobs import wake_fields
@@ -55,7 +56,8 @@ def start_training(
             f"{dataset_version} is {dataset_version.status}; only data that is ready can be trained on.",
             code="data_not_ready",
         )
-    recipes = _check_recipes(algorithms)
+    recipes = check_recipes(algorithms)
+    _check_readiness(dataset_version, [name for name, _ in recipes])
     chosen_split, why = _check_split(dataset_version, split)
     if not 0 <= seed <= MAX_SEED:
         raise invalid("/seed", f"A seed is a whole number from 0 to {MAX_SEED}.")
@@ -99,7 +101,7 @@ def default_config(algorithm: str) -> dict[str, Any]:
     return asdict(ALGORITHMS[algorithm].Config())
 
 
-def _check_recipes(algorithms: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+def check_recipes(algorithms: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     """Return (algorithm, complete config) of each; raises InvalidInput that points at every wrong field."""
     if not 1 <= len(algorithms) <= MAX_ALGORITHMS:
         raise invalid("/algorithms", f"Choose 1 to {MAX_ALGORITHMS} algorithms.")
@@ -121,6 +123,24 @@ def _check_recipes(algorithms: Sequence[Mapping[str, Any]]) -> list[tuple[str, d
     if errors:
         raise InvalidInput(" ".join(error["detail"] for error in errors[:3]), errors=errors)
     return recipes
+
+
+def _check_readiness(version: DatasetVersion, names: Sequence[str]) -> None:
+    """Refuse what cannot be trained on this data, each with its remedy."""
+    judged = [judge(version, name) for name in names]
+    errors = [
+        {
+            "pointer": f"/algorithms/{at}/algorithm",
+            "code": "not_ready",
+            "detail": f"{ALGORITHMS[each.what].title} cannot be trained on {version}. {each.reason}",
+        }
+        for at, each in enumerate(judged)
+        if each.verdict == "not_ready"
+    ]
+    if errors:
+        raise Unprocessable(
+            " ".join(error["detail"] for error in errors[:3]), code="algorithm_not_ready", errors=errors
+        )
 
 
 def _check_split(version: DatasetVersion, split: Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:

@@ -20,6 +20,7 @@ from models_app import charts
 from models_app.downloads import file_response
 from models_app.forms import ColumnsForm, UploadForm
 from models_app.models import DatasetVersion
+from models_app.readiness import ready_for
 from models_app.selectors import rows
 from models_app.services import datasets as service
 from models_app.services.downloads import download_file
@@ -182,6 +183,7 @@ def _version_context(request: ShopRequest, version: DatasetVersion) -> dict[str,
         if version.items_format:
             context["items_sample"] = _sample(version.items_format)
     if report and version.status == "ready":
+        context["ready_for"] = ready_for(version)
         context["titles"] = {name: each.title for name, each in ALGORITHMS.items()} | {
             "time_split": "A split by time"
         }

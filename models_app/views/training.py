@@ -1,5 +1,6 @@
 """New training, runs as they go, and their comparison."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -17,10 +18,10 @@ from models_app.live import live_version
 from models_app.models import RunRole, TrainingRun
 from models_app.selectors import rows
 from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs, metric_rows
-from models_app.selectors.plans import plan_training
+from models_app.selectors.plans import forecast, plan_training
 from models_app.selectors.previews import preview, sample_users
 from models_app.services import training as service
-from portal.core.errors import InvalidInput, PortalError
+from portal.core.errors import Conflict, InvalidInput, PortalError
 from portal.core.permissions import authorize, is_permitted
 from portal.core.requests import ShopRequest
 
@@ -67,8 +68,40 @@ def run_new(request: ShopRequest) -> HttpResponse:
             form.add_problems(error)
         else:
             return redirect(f"{reverse('compare', args=[request.shop.slug])}?group={runs[0].group}")
-    context = {"plan": plan, "form": form, "versions": versions[:50], "live": live_version(request.shop)}
-    return render(request, "models_app/run_new.html", context, status=422 if form.errors else 200)
+    return _new_training(request, form, "models_app/run_new.html")
+
+
+@require_POST
+def run_estimate(request: ShopRequest) -> HttpResponse:
+    """What the training in the form would cost: the part of the page that says so, or the whole page."""
+    authorize(request.actor, "training.run", request.shop)
+    chosen = rows.dataset_version(request.shop, request.GET.get("data", ""))
+    if chosen.status != "ready":
+        raise Conflict(f"{chosen} is {chosen.status}; only data that is ready can be trained on.")
+    form = TrainingForm(plan_training(chosen), request.POST)
+    if request.headers.get("HX-Request"):
+        return _new_training(request, form, "models_app/_forecast.html")
+    return _new_training(request, form, "models_app/run_new.html")
+
+
+def _new_training(request: ShopRequest, form: TrainingForm, template: str) -> HttpResponse:
+    version = form.plan.dataset_version
+    every = {each.name: each for each in forecast(version, form.recipes()).algorithms}
+    form.plan = replace(form.plan, algorithms=[every.get(each.name, each) for each in form.plan.algorithms])
+    chosen = form["algorithms"].value() or []
+    context = {
+        "plan": form.plan,
+        "form": form,
+        "forecast": forecast(version, [each for each in form.recipes() if each[0] in chosen]),
+        "unclear": [
+            each.title for each in form.plan.algorithms if each.name in chosen and each.name not in every
+        ],
+        "versions": rows.dataset_versions(request.shop).filter(status="ready")[:50],
+        "live": live_version(request.shop),
+        "is_fragment": template.startswith("models_app/_"),
+    }
+    is_refused = bool(form.errors) and not context["is_fragment"]  # a fragment says itself what is wrong
+    return render(request, template, context, status=422 if is_refused else 200)
 
 
 @require_safe

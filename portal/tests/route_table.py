@@ -128,6 +128,9 @@ ROUTES: dict[str, Route] = {
         GET=read("training.run"),
         POST=do("training.run", 302, "@training form", events=3, query={"data": "@version"}),
     ),
+    "run_estimate": page(
+        POST=do("training.run", 200, "@training form", events=0, query={"data": "@version"}),
+    ),
     "run_detail": page("run", GET=read("training.read")),
     "run_status": page("run", GET=read("training.read")),
     "run_cancel": page("queued run", POST=do("training.run", 302)),
@@ -207,6 +210,14 @@ ROUTES: dict[str, Route] = {
     "api_dataset_retry": api("canceled", POST=do("datasets.read datasets.write", 201)),
     # the API of training and models
     "api_training_plan": api("version", GET=read("datasets.read training.read")),
+    "api_training_estimate": api(
+        POST=do(
+            "datasets.read training.read",
+            200,
+            {"dataset_version": "@version", "algorithms": [{"algorithm": "als"}]},
+            events=0,
+        ),
+    ),
     "api_algorithms": api(GET=read("training.read")),
     "api_training_runs": api(GET=read("training.read"), POST=do("training.run", 202, TRAINING, events=2)),
     "api_training_run": api("run", GET=read("training.read")),

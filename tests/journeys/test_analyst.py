@@ -49,6 +49,16 @@ def upload(page: Page, shop: LiveShop, file, items=None, name: str = "ratings") 
     expect(page.get_by_role("heading", name=COLUMNS)).to_be_visible()
 
 
+def algorithm(page: Page, name: str):
+    """The box of an algorithm on the page of a new training."""
+    return page.locator(f"input[name=algorithms][value={name}]")
+
+
+def chosen_algorithms(page: Page) -> set[str]:
+    boxes = page.locator("input[name=algorithms]").all()
+    return {str(box.get_attribute("value")) for box in boxes if box.is_checked()}
+
+
 def check(page: Page) -> None:
     page.get_by_role("button", name="Check every line").click()
 
@@ -93,13 +103,23 @@ def follow_the_whole_way(analyst: Page, shop: LiveShop, files, file) -> None:
 
     # Training with the defaults, and a comparison that refreshes itself to the verdict.
     analyst.get_by_role("link", name="Train on it").click()
-    assert {
-        box.get_attribute("value")
-        for box in analyst.locator("input[name=algorithms]").all()
-        if box.is_checked()
-    } == {"item_knn", "als"}
+    chosen = chosen_algorithms(analyst)
+    assert {"item_knn", "als", "content"} <= chosen
+    # What it would cost follows the choice and the settings, before anything starts.
+    cost = analyst.locator("#forecast")
+    expect(cost).to_contain_text(f"for {len(chosen)} algorithms")
+    algorithm(analyst, "content").uncheck()
+    expect(cost).to_contain_text(f"for {len(chosen) - 1} algorithm")
+    als = analyst.locator("#cost-als .num")
+    before = als.inner_text()
+    analyst.get_by_text("Settings of ALS").click()
+    settings = analyst.get_by_role("group", name="Settings of ALS")
+    settings.get_by_label("Factors").fill("512")
+    expect(als).not_to_have_text(before)
+    settings.get_by_label("Factors").fill("64")
+    algorithm(analyst, "content").check()
     analyst.get_by_role("button", name="Start").click()
-    expect(analyst.get_by_role("heading", name="is the best of 3 runs")).to_be_visible()
+    expect(analyst.get_by_role("heading", name=f"is the best of {len(chosen) + 1} runs")).to_be_visible()
     assert "group=" in analyst.url
     expect(analyst.locator(".verdict")).to_contain_text("beats Popularity by")
     expect(analyst.locator("#ndcg-canvas svg.main-svg").first).to_be_visible()
@@ -180,10 +200,12 @@ def test_an_upload_a_file_a_check_and_a_run_can_be_canceled(analyst, shop, files
 
     version = shop.upload(*files)
     analyst.goto(f"{shop.stack.portal_url}/{shop.slug}/train/new?data={version}")
-    analyst.get_by_label("Item neighbours").uncheck()
+    for name in chosen_algorithms(analyst) - {"als"}:
+        algorithm(analyst, name).uncheck()
     analyst.get_by_text("Settings of ALS").click()
-    analyst.get_by_label("Factors").fill("1024")
-    analyst.get_by_label("Iterations").fill("100")
+    settings = analyst.get_by_role("group", name="Settings of ALS")
+    settings.get_by_label("Factors").fill("1024")
+    settings.get_by_label("Iterations").fill("100")
     analyst.get_by_role("button", name="Start").click()
     analyst.get_by_role("link", name="ALS (matrix").click()
     expect(analyst.get_by_role("heading", name="is being trained")).to_be_visible()
@@ -199,9 +221,13 @@ def test_the_whole_way_works_without_javascript(browser, shop, files):
         check(page)
         expect(page.get_by_role("heading", name=REPORT)).to_be_visible()
         page.get_by_role("link", name="Train on it").click()
-        page.get_by_label("ALS").uncheck()
+        algorithm(page, "als").uncheck()
+        page.get_by_role("button", name="Estimate again").click()
+        chosen = chosen_algorithms(page)
+        assert "als" not in chosen
+        expect(page.locator("#forecast")).to_contain_text(f"for {len(chosen)} algorithm")
         page.get_by_role("button", name="Start").click()
-        expect(page.get_by_role("heading", name="is the best of 2 runs")).to_be_visible()
+        expect(page.get_by_role("heading", name=f"is the best of {len(chosen) + 1} runs")).to_be_visible()
         page.get_by_role("main").get_by_role("link", name="Ask for promotion").click()
         page.get_by_role("button", name="Send the request").click()
         expect(page.get_by_role("heading", name=re.compile("^Promote shop-main"))).to_be_visible()

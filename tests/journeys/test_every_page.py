@@ -28,7 +28,8 @@ SLOW = {"steps": [{"weight_pct": 10, "hold_s": 3600, "min_answers": 100}, {"weig
 CHARTS = {"dataset", "run", "compare", "model", "live-numbers"}
 NOT_PAGES = {
     # parts of pages, fetched by them
-    "jobs", "dataset_version_status", "run_status", "compare_status", "deployment_status", "rollout_status",
+    "jobs", "dataset_version_status", "run_status", "run_estimate", "compare_status",
+    "deployment_status", "rollout_status",
     # files
     "sample_file", "version_file", "version_card",
     # answers to a press, which lead back to a page
