@@ -66,7 +66,8 @@ def user_group_gap(values: npt.NDArray, groups: Mapping[str, Flags], *, seed: in
 
     values: (n,), NaN = not defined; groups: name -> (n,) bool, as `user_segments` gives them; they must
     not share users. The gap's interval is the normal one of two independent means; with many groups,
-    the widest gap is above 0 by chance too. Source: Ekstrand et al. 2018, "All the cool kids, how do they fit in?".
+    the widest gap is above 0 by chance too.
+    Source: Ekstrand et al. 2018, "All the cool kids, how do they fit in?".
     """
     found: dict[str, tuple[int, Interval | None]] = {}
     for name, members in groups.items():
