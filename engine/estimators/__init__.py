@@ -5,16 +5,31 @@ from engine.estimators.base import Estimator
 from engine.estimators.compact_neighbours import compact
 from engine.estimators.compressed_factors import compressed
 from engine.estimators.content import Content
+from engine.estimators.ease import EASE
 from engine.estimators.factors import FactorModel
 from engine.estimators.hybrid import Hybrid
 from engine.estimators.item_graph import ItemGraph
 from engine.estimators.item_knn import ItemKNN
 from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.popularity import Popularity
+from engine.estimators.popularity_recent import PopularityRecent
 from engine.estimators.pure_svd import PureSVD
+from engine.estimators.user_knn import UserKNN
 
 ALGORITHMS: dict[str, type[Estimator]] = {
-    each.name: each for each in (Popularity, ItemKNN, ItemGraph, ALS, PureSVD, Content, Hybrid)
+    each.name: each
+    for each in (
+        Popularity,
+        PopularityRecent,
+        ItemKNN,
+        UserKNN,
+        ItemGraph,
+        EASE,
+        ALS,
+        PureSVD,
+        Content,
+        Hybrid,
+    )
 }
 
 # What an artifact may hold: smaller variants too, which `engine.compression` makes and nobody can train.

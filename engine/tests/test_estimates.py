@@ -33,6 +33,7 @@ def context_of(matrix: sp.csr_matrix) -> Context:
         ("item_knn", {}),
         ("item_knn", {"neighbours": 200, "weighting": "cosine"}),
         ("item_graph", {}),
+        ("user_knn", {}),
         ("item_knn", {"weighting": "pearson"}),
         ("als", {"factors": 64, "iterations": 1}),
         ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
