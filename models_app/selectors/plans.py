@@ -140,8 +140,8 @@ def _described(name: str) -> dict[str, Any]:
 
 
 def _estimate(version: DatasetVersion, name: str, config: Settings) -> Estimate:
-    counts = version.user_count or 0, version.item_count or 0, version.interaction_count or 0
-    return ALGORITHMS[name].estimate(config, *counts)
+    counts = version.user_count, version.item_count, version.interaction_count
+    return ALGORITHMS[name].estimate(config, *(each or 1 for each in counts))
 
 
 def _cheaper(version: DatasetVersion, name: str, config: Settings, memory: int) -> str:
