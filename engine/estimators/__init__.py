@@ -2,6 +2,7 @@
 
 from engine.estimators.als import ALS
 from engine.estimators.base import Estimator
+from engine.estimators.bpr import BPR
 from engine.estimators.compact_neighbours import compact
 from engine.estimators.compressed_factors import compressed
 from engine.estimators.content import Content
@@ -27,6 +28,7 @@ ALGORITHMS: dict[str, type[Estimator]] = {
         EASE,
         ALS,
         PureSVD,
+        BPR,
         Content,
         Hybrid,
     )

@@ -38,6 +38,7 @@ def context_of(matrix: sp.csr_matrix) -> Context:
         ("als", {"factors": 64, "iterations": 1}),
         ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
         ("content", {}),
+        ("bpr", {"epochs": 1}),
         ("pure_svd", {"factors": 16, "values": "use"}),
         ("hybrid", {}),
     ],
