@@ -35,7 +35,7 @@ MIX_ONE, MIX_TWO = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 ONE = np.float32(1)
 
 
-# The rate and the regularization are the best of five pairs by Recall@20 and NDCG@20 on a validation split
+# The rate and the regularization are the best of four pairs by Recall@20 and NDCG@20 on a validation split
 # inside the training part of Gowalla.
 @dataclass(frozen=True)
 class BPRConfig(Settings):
