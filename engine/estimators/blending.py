@@ -18,6 +18,7 @@ from engine.topk import mask, top_k
 
 SEGMENTS = ("new", "light", "heavy")
 SEGMENT_STARTS = (5, 20)  # items in the history from which a shopper is light, heavy
+SEGMENT_MIDDLES = (3, 10, 40)  # where a segment's weights hold as learned
 USERS_JUDGED = 2000
 ENOUGH_USERS = 50  # with a hit among the candidates; fewer share the weights of all segments
 CANDIDATES = 40  # of each model's best

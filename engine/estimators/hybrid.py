@@ -33,6 +33,7 @@ from engine.estimators.base import (
 )
 from engine.estimators.blending import (
     CANDIDATES,
+    SEGMENT_MIDDLES,
     SEGMENTS,
     USERS_JUDGED,
     find_candidates,
@@ -48,7 +49,7 @@ from engine.estimators.popularity import Popularity
 from engine.interactions import Float32, Int32
 from engine.topk import top_k
 
-FLOOR = 0.02  # of popularity and content: they alone know what to do without history, with new items
+FLOOR = 0.02  # of each weight: popularity and content alone know what to do without history, with new items
 SIZED_BY = 500  # shoppers whose scores say how large a model's scores are
 LIKE_LIST, LIKE_OFFSET = 50, 60  # of reciprocal rank fusion
 
@@ -167,10 +168,9 @@ class Hybrid(Estimator):
             source.fit(matrix, context=context, progress=follow)
         return sources
 
-    def _with_floor(self, weights: Float32) -> Float32:
-        for at, name in enumerate(self.sources_):
-            if name in ("popularity", "content"):
-                weights[:, at] = np.maximum(weights[:, at], FLOOR)
+    @staticmethod
+    def _with_floor(weights: Float32) -> Float32:
+        weights = np.maximum(weights, FLOOR)
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
     def _measure_sizes(self) -> Float32:
@@ -225,8 +225,20 @@ class Hybrid(Estimator):
         return UserState(self._weights_of(np.diff(checked.indptr)), parts)
 
     def _weights_of(self, lengths: npt.NDArray) -> Float32:
-        """Give what each source's score is multiplied with, (n, sources)."""
-        return np.asarray((self.weights_ / self.sizes_)[segment_of(lengths)], np.float32)
+        """Give what each source's score is multiplied with, (n, sources).
+
+        From the middle of one segment to that of the next the weights pass geometrically. The scale of a
+        segment is free, as it changes no order: each is scaled so far down that none of its weights is above
+        that of a longer history. So a reason taken away lowers the score at the edge of a segment too.
+        """
+        rows = self.weights_.astype(np.float64)
+        for shorter in range(len(rows) - 2, -1, -1):
+            rows[shorter] *= (rows[shorter + 1] / rows[shorter]).min()
+        place = np.interp(np.log(np.maximum(lengths, 1)), np.log(SEGMENT_MIDDLES), np.arange(len(rows)))
+        lower = np.minimum(place.astype(np.int32), len(rows) - 2)
+        above = (place - lower)[:, None]
+        mixed = rows[lower] ** (1 - above) * rows[lower + 1] ** above
+        return np.asarray(mixed / self.sizes_, np.float32)
 
     # Answer ------------------------------------------------------------------------------------
 
@@ -345,6 +357,8 @@ class Hybrid(Estimator):
             )
         table = (len(SEGMENTS), len(self.sources_))
         self.weights_ = restored_array(arrays, "weights", table)
+        if not (self.weights_ > 0).all():
+            raise ValueError("weights must be above 0")
         self.sizes_ = restored_array(arrays, "sizes", table[1:])
         self.shares_ = restored_array(arrays, "shares", table)
         self.lengths_ = arrays["lengths"]

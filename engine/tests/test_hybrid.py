@@ -99,6 +99,17 @@ def test_items_that_nobody_has_bought_are_ranked_by_what_is_said_of_them(judged:
     assert found.low > 0.01
 
 
+def test_a_reason_taken_away_lowers_the_score_at_the_edge_of_a_segment_too(judged: Judged) -> None:
+    model, lengths = judged.models["hybrid"], np.diff(judged.train.indptr)
+    for user in np.flatnonzero(np.isin(lengths, [4, 5, 6, 20, 21]))[:60]:
+        row = judged.train[user]
+        item = model.recommend(np.array([user]), 1, seen=row).items[0]
+        reasons, less = model.explain(row, int(item[0])), row.copy()
+        less.data[less.indices == reasons.items[0]] = 0
+        less.eliminate_zeros()
+        assert model.score(model.fold_in(less), item)[0] < model.score(model.fold_in(row), item)[0]
+
+
 def test_shares_of_a_list_add_up_and_are_kept_with_the_model(judged: Judged, tmp_path: Path) -> None:
     model = judged.models["hybrid"]
     assert isinstance(model, Hybrid)
