@@ -1,19 +1,22 @@
 """Runs side by side: metrics with the best marked, what is no different from it, and what else differs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine.estimators import ALGORITHMS
 from engine.evaluation import Comparison, compare, metric_title
 from engine.intervals import intervals
-from engine.metric_meanings import metric_better, metric_order
+from engine.metric_meanings import METRICS, metric_better, metric_order
 from engine.parameters import Settings, config_fields
 from engine.splitting import SplitConfig
 from models_app.models import ModelVersion, TrainingRun
 from models_app.snapshots import load_per_user
 
 MAX_RUNS = 12
+MAIN_METRICS = ("ndcg@10", "recall@10", "precision@10", "mrr@10", "hit_rate@10", "coverage@10", "rmse")
+RANKING = ("ndcg", "recall", "precision", "f1", "map", "mrr", "hit_rate", "auc")
+OF_VALUES = ("rmse", "mae")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,23 @@ class MetricRow:
     name: str
     title: str
     cells: list[Cell | None]
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """A metric as a page names it; says: what it means, in a sentence."""
+
+    name: str
+    title: str
+    says: str
+
+
+@dataclass(frozen=True)
+class MetricGroup:
+    """Metrics that are read together."""
+
+    title: str
+    metrics: list[MetricName]
 
 
 @dataclass(frozen=True)
@@ -110,9 +130,25 @@ def why_not_comparable(runs: Iterable[TrainingRun]) -> str:
     return ""
 
 
-def metric_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """List one run's metrics by title, in the order in which the engine lists them."""
-    return [(metric_title(name), metrics[name]) for name in sorted(metrics, key=metric_order)]
+def metric_groups(names: Iterable[str]) -> list[MetricGroup]:
+    """Divide metrics for reading: the main ones, which open the table, and the rest by what they ask."""
+    ordered = sorted(names, key=metric_order)
+    kinds = {name: name.partition("@")[0] for name in ordered}
+    asked = {
+        "The main ones": [name for name in ordered if name in MAIN_METRICS],
+        "Ranking at every depth": [name for name in ordered if kinds[name] in RANKING],
+        "Beyond accuracy": [name for name in ordered if kinds[name] not in (*RANKING, *OF_VALUES)],
+        "Predicted values": [name for name in ordered if kinds[name] in OF_VALUES],
+    }
+    return [
+        MetricGroup(title, [MetricName(each, metric_title(each), _says(kinds[each])) for each in found])
+        for title, found in asked.items()
+        if found
+    ]
+
+
+def _says(kind: str) -> str:
+    return METRICS[kind].says if kind in METRICS else ""
 
 
 def _best(name: str, runs: Sequence[TrainingRun]) -> int:

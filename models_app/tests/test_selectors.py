@@ -187,3 +187,19 @@ def test_a_version_is_written_once(runs):
     with pytest.raises(ProgrammingError, match="written once"), transaction.atomic():
         ModelVersion.objects.filter(pk=made.pk).update(number=9)
     assert TrainingRun.objects.filter(model_version=made).count() == 1
+
+
+def test_metrics_are_read_in_groups_the_main_ones_first(runs):
+    groups = selectors.metric_groups([*runs[1].metrics, "rmse", "mae", "of tomorrow"])
+    assert [each.title for each in groups] == [
+        "The main ones",
+        "Ranking at every depth",
+        "Beyond accuracy",
+        "Predicted values",
+    ]
+    names = [[each.name for each in group.metrics] for group in groups]
+    assert names[0][0] == "ndcg@10"
+    assert {*names[1], *names[2], *names[3]} == {*runs[1].metrics, "rmse", "mae", "of tomorrow"}
+    assert names[3] == ["rmse", "mae"]
+    assert all(each.says for each in groups[0].metrics)
+    assert [each.title for each in selectors.metric_groups(["ndcg@10"])][:1] == ["The main ones"]

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from models_app import charts
 from models_app.selectors import rows
-from models_app.selectors.comparisons import metric_rows
+from models_app.selectors.comparisons import metric_groups
 from models_app.selectors.previews import preview, sample_users
 from models_app.views.training import MAIN_METRIC, TITLES, run_name, verdict_of
 from portal.core.permissions import authorize, is_permitted
@@ -59,7 +59,8 @@ def version_detail(request: ShopRequest, version_id: str) -> HttpResponse:
         "run": version.run,
         "name": run_name(version.run),
         "verdict": verdict_of(version.run),
-        "metrics": metric_rows(version.metrics),
+        "metrics": version.metrics,
+        "groups": metric_groups(version.metrics),
         "people": people,
         "shopper": shopper,
         "shown": preview(version, shopper, 10) if shopper else None,

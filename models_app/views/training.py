@@ -17,7 +17,7 @@ from models_app.forms import TrainingForm
 from models_app.live import live_version
 from models_app.models import RunRole, TrainingRun
 from models_app.selectors import rows
-from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs, metric_rows
+from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs, metric_groups
 from models_app.selectors.plans import forecast, plan_training
 from models_app.selectors.previews import preview, sample_users
 from models_app.services import training as service
@@ -168,6 +168,8 @@ def _comparison_context(request: ShopRequest) -> dict[str, Any]:
         )
         context |= {
             "comparison": comparison,
+            "groups": metric_groups(row.name for row in comparison.metrics),
+            "cells": {row.name: row.cells for row in comparison.metrics},
             "chart": _metric_chart(comparison, baseline),
             "best": best,
             "verdict": verdict_of(best),
@@ -249,7 +251,8 @@ def _run_context(request: ShopRequest, run: TrainingRun) -> dict[str, Any]:
         "steps": _stages(run),
         "verdict": verdict_of(run),
         "curve": charts.curve_figure(run.curve) if len(run.curve) > 1 else None,
-        "metrics": metric_rows(run.metrics),
+        "metrics": run.metrics,
+        "groups": metric_groups(run.metrics),
         "log": run.log.splitlines()[-200:],
         "may_cancel": is_permitted(request.actor, "training.run", request.shop),
         "may_ask": is_permitted(request.actor, "promotions.request", request.shop),
