@@ -149,8 +149,8 @@ class TrainingForm(forms.Form):
             ],
         }
 
-    def groups(self) -> list[dict[str, Any]]:
-        """The recommended algorithms, then the others by family; each a card with its fields."""
+    def groups(self) -> dict[str, Any]:
+        """The recommended algorithms, open, then the others by family; each a card with its fields."""
         titles = ["Start here", *FAMILIES.values()]
         shelves: dict[str, list[dict[str, Any]]] = {title: [] for title in titles}
         chosen = self["algorithms"].value() or []
@@ -163,7 +163,15 @@ class TrainingForm(forms.Form):
                 "is_open": any(field.errors for field in fields),
             }
             shelves[titles[0] if each.name in self.recommended else each.family].append(card)
-        return [{"title": title, "cards": cards} for title, cards in shelves.items() if cards]
+        groups = [{"title": title, "cards": cards} for title, cards in shelves.items() if cards]
+        first = 1 if shelves[titles[0]] else len(groups)  # nothing to start with: then all of them at once
+        others = [card for title in titles[1:] for card in shelves[title]]
+        return {
+            "open": groups[:first],
+            "more": groups[first:],
+            "more_count": len(others),
+            "is_more_open": any(card["is_chosen"] or card["is_open"] for card in others),
+        }
 
     def recipes(self) -> list[tuple[str, dict[str, Any]]]:
         """Each algorithm with the settings written here, those left out in which a setting is wrong."""

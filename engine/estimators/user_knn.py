@@ -83,6 +83,7 @@ class UserKNN(Estimator):
 
     name = "user_knn"
     title = "Shopper neighbours"
+    family = "neighbours"
     when_to_use = (
         "For shops with fewer shoppers than items, or whose shoppers choose much: people alike recommend."
     )

@@ -138,9 +138,12 @@ def test_the_api_describes_every_setting(api):
 
 def test_the_page_groups_every_algorithm_once_with_its_settings(browser, version):
     page = browser.get(address("run_new", version))
-    groups = page.context["form"].groups()
-    assert groups[0]["title"] == "Start here"
+    shelves = page.context["form"].groups()
+    assert [each["title"] for each in shelves["open"]] == ["Start here"]
+    assert not shelves["is_more_open"]
+    groups = [*shelves["open"], *shelves["more"]]
     names = [card["plan"].name for group in groups for card in group["cards"]]
+    assert shelves["more_count"] == len(names) - len(groups[0]["cards"])
     assert sorted(names) == sorted(ALGORITHMS)
     text = page.content.decode()
     for name, algorithm in ALGORITHMS.items():
