@@ -2,6 +2,7 @@
 
 from engine.estimators.als import ALS
 from engine.estimators.base import Estimator
+from engine.estimators.biased_mf import BiasedMF
 from engine.estimators.bpr import BPR
 from engine.estimators.compact_neighbours import compact
 from engine.estimators.compressed_factors import compressed
@@ -29,6 +30,7 @@ ALGORITHMS: dict[str, type[Estimator]] = {
         ALS,
         PureSVD,
         BPR,
+        BiasedMF,
         Content,
         Hybrid,
     )

@@ -39,6 +39,8 @@ def context_of(matrix: sp.csr_matrix) -> Context:
         ("als", {"factors": 128, "iterations": 1, "values": "confidence"}),
         ("content", {}),
         ("bpr", {"epochs": 1}),
+        ("biased_mf", {"epochs": 1}),
+        ("biased_mf", {"epochs": 1, "solver": "als", "factors": 16}),
         ("pure_svd", {"factors": 16, "values": "use"}),
         ("hybrid", {}),
     ],
