@@ -14,9 +14,10 @@ from numba import njit
 
 from engine.estimators.base import Progress, ProgressCallback, in_blocks
 from engine.interactions import Float32, Int32
-from engine.topk import sift_down
 
 BM25_SATURATION, BM25_LENGTH = 1.2, 0.75
+HIGHEST, HALF = np.uint32(0x7FFFFFFF), np.uint64(32)
+LOW, NOBODY = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFFFFFFFFFF)
 CHUNKS = 64  # of rows: often enough to report and to cancel
 
 
@@ -51,10 +52,10 @@ def nearest(
     kept = _Kept.of(rows.shape[0], min(k, terms.shape[1]))
     scales = formula.row_scale, formula.candidate_scale, np.float32(formula.shrinkage), formula.is_union
 
-    def work(start: int, stop: int) -> None:
+    def work(start: int, stop: int, keys: npt.NDArray[np.uint64]) -> None:
         find_neighbours(
             start, stop, rows.indptr, rows.indices, rows.data, terms.indptr, terms.indices, terms.data,
-            *scales, leave_out_self, kept.items, kept.values,
+            *scales, leave_out_self, keys,
         )  # fmt: skip
 
     return kept.fill(work, terms.shape[1], threads, progress)
@@ -77,10 +78,10 @@ def correlated(
     """
     kept = _Kept.of(rows.shape[0], min(k, terms.shape[1]))
 
-    def work(start: int, stop: int) -> None:
+    def work(start: int, stop: int, keys: npt.NDArray[np.uint64]) -> None:
         find_correlated(
             start, stop, rows.indptr, rows.indices, rows.data, terms.indptr, terms.indices, terms.data,
-            terms.shape[1], np.float32(shrinkage), leave_out_self, kept.items, kept.values,
+            terms.shape[1], np.float32(shrinkage), leave_out_self, keys,
         )  # fmt: skip
 
     return kept.fill(work, terms.shape[1], threads, progress)
@@ -97,16 +98,30 @@ class _Kept(NamedTuple):
         return cls(np.full((n, k), -1, np.int32), np.zeros((n, k), np.float32))
 
     def fill(
-        self, work: Callable[[int, int], None], n_candidates: int, threads: int, progress: ProgressCallback
+        self,
+        work: Callable[[int, int, npt.NDArray[np.uint64]], None],
+        n_candidates: int,
+        threads: int,
+        progress: ProgressCallback,
     ) -> sp.csr_matrix:
-        """Run work over blocks of rows and pack what it found."""
+        """Run work over blocks of rows, sort the keys that it finds (NumPy's wide sort) and pack them."""
         n = len(self.items)
         progress(Progress("fit", 0, n, "Neighbours"))
 
         def report(done: int) -> None:
             progress(Progress("fit", done, n, "Neighbours"))
 
-        in_blocks(work, n, max(1, n // CHUNKS), threads, report)
+        def find(start: int, stop: int) -> None:
+            keys = np.full((stop - start, self.items.shape[1]), NOBODY, np.uint64)
+            work(start, stop, keys)
+            keys.sort(axis=1)
+            real = keys != NOBODY
+            self.items[start:stop][real] = (keys[real] & LOW).astype(np.int32)
+            self.values[start:stop][real] = (HIGHEST - (keys[real] >> HALF).astype(np.uint32)).view(
+                np.float32
+            )
+
+        in_blocks(find, n, max(1, n // CHUNKS), threads, report)
         real = self.items >= 0
         indptr = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int32)
         return sp.csr_matrix((self.values[real], self.items[real], indptr), shape=(n, n_candidates))
@@ -172,13 +187,15 @@ def restored(
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_neighbours(  # type: ignore[no-untyped-def]
     first, last, indptr, indices, weights, term_indptr, term_items, term_weights,
-    row_scale, scale, shrinkage, is_union, leave_out_self, items, values,
+    row_scale, scale, shrinkage, is_union, leave_out_self, keys,
 ):  # fmt: skip
     """Write the nearest candidates of rows first..last, best first; see `Formula`."""
-    n, k = len(scale), items.shape[1]
+    n = len(scale)
     sums = np.zeros(n, np.float32)
     met_at = np.full(n, -1, np.int32)
     met = np.empty(n, np.int32)
+    likes = np.empty(n, np.float32)
+    bits = likes.view(np.uint32)
     for row in range(first, last):
         count = 0
         for a in range(indptr[row], indptr[row + 1]):
@@ -191,30 +208,31 @@ def find_neighbours(  # type: ignore[no-untyped-def]
                     sums[other] = 0
                     count += 1
                 sums[other] += weight * term_weights[b]
-        size = min(k, count)
-        keys, kept = np.full(size, np.float32(-np.inf)), np.full(size, np.int32(-1))
+        found = 0
         own = row_scale[row]
         for m in range(count):
             other = met[m]
             total = sums[other]
             divisor = own + scale[other] - total if is_union else own * scale[other]
             likeness = total / (divisor + shrinkage)
-            better = likeness > keys[0] or (likeness == keys[0] and other < kept[0])
-            if better and likeness > 0 and not (leave_out_self and other == row):
-                sift_down(keys, kept, size, likeness, other)
-        take_out(keys, kept, size, items[row], values[row])
+            if likeness > 0 and not (leave_out_self and other == row):
+                likes[found] = likeness
+                met[found] = other  # found <= m: what is overwritten was read
+                found += 1
+        keep_best(bits, met, found, keys[row - first])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_correlated(  # type: ignore[no-untyped-def]
     first, last, indptr, indices, weights, term_indptr, term_items, term_weights,
-    n, shrinkage, leave_out_self, items, values,
+    n, shrinkage, leave_out_self, keys,
 ):  # fmt: skip
     """Write the most correlated candidates of rows first..last, best first; see `correlated`."""
-    k = items.shape[1]
     products, own, others = np.zeros(n), np.zeros(n), np.zeros(n)
     met_at = np.full(n, -1, np.int32)
     met = np.empty(n, np.int32)
+    likes = np.empty(n, np.float32)
+    bits = likes.view(np.uint32)
     for row in range(first, last):
         count = 0
         for a in range(indptr[row], indptr[row + 1]):
@@ -229,26 +247,32 @@ def find_correlated(  # type: ignore[no-untyped-def]
                 products[other] += x * y
                 own[other] += x * x
                 others[other] += y * y
-        size = min(k, count)
-        keys, kept = np.full(size, np.float32(-np.inf)), np.full(size, np.int32(-1))
+        found = 0
         for m in range(count):
             other = met[m]
             divisor = np.sqrt(own[other] * others[other]) + shrinkage
             likeness = np.float32(products[other] / divisor) if divisor > 0 else np.float32(0)
-            better = likeness > keys[0] or (likeness == keys[0] and other < kept[0])
-            if better and likeness > 0 and not (leave_out_self and other == row):
-                sift_down(keys, kept, size, likeness, other)
-        take_out(keys, kept, size, items[row], values[row])
+            if likeness > 0 and not (leave_out_self and other == row):
+                likes[found] = likeness
+                met[found] = other  # found <= m: what is overwritten was read
+                found += 1
+        keep_best(bits, met, found, keys[row - first])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def take_out(keys, kept, size, items, values):  # type: ignore[no-untyped-def]
-    """Empty a heap into items and values, best first; places that were never filled stay as they are."""
-    for place in range(size - 1, -1, -1):
-        if kept[0] >= 0:
-            items[place] = kept[0]
-            values[place] = keys[0]
-        sift_down(keys, kept, place, keys[place], kept[place])
+def keep_best(bits, found, count, keys):  # type: ignore[no-untyped-def]
+    """Write the best of a row as keys that sort best first, ties by position, in no order yet.
+
+    bits: those of float32 likenesses above zero, which sort as the numbers do.
+    """
+    packed = np.empty(count, np.uint64)
+    for at in range(count):
+        packed[at] = (np.uint64(HIGHEST - bits[at]) << HALF) | np.uint64(found[at])
+    k = len(keys)
+    if count > k:
+        packed = np.partition(packed, k - 1)
+    for at in range(min(k, count)):
+        keys[at] = packed[at]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
