@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ class Popularity(Estimator):
     when_to_use = (
         "The yardstick, and for shoppers you know nothing about: everyone gets the shop's best sellers."
     )
-    Config = PopularityConfig
+    Config: ClassVar[type[Settings]] = PopularityConfig
 
     popularity_: Float32
 
