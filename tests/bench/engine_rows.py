@@ -18,7 +18,7 @@ BEST_512 = [
     "--set",
     "regularization=0.003",
     "--set",
-    "unobserved_weight=45",
+    "unobserved_weight=30",
     "--set",
     "iterations=10",
 ]  # by validation too
