@@ -21,6 +21,8 @@ class Parameter:
     """One setting as a form or an API schema needs it; kind is integer, number, boolean or choice.
 
     choices: (value, label) pairs, empty unless kind is choice.
+    search: the range in which a search looks, where that is narrower than what is allowed; log: whether a
+    search takes equal ratios, not equal differences, for equal steps (None: it decides by the range).
     """
 
     name: str
@@ -32,6 +34,8 @@ class Parameter:
     maximum: float | None = None
     step: float | None = None
     choices: tuple[tuple[str, str], ...] = ()
+    search: tuple[float, float] | None = None
+    log: bool | None = None
 
     def problem(self, value: object) -> str | None:
         """Say what is wrong with `value` and what to give instead, or None."""
@@ -88,10 +92,12 @@ def option(
     maximum: float | None = None,
     step: float | None = None,
     choices: Sequence[tuple[str, str]] = (),
+    search: tuple[float, float] | None = None,
+    log: bool | None = None,
 ) -> Any:
     """Declare one field of a `Settings` class."""
     facts = {"title": title, "help": help, "minimum": minimum, "maximum": maximum, "step": step}
-    return field(default=default, metadata={**facts, "choices": tuple(choices)})
+    return field(default=default, metadata={**facts, "choices": tuple(choices), "search": search, "log": log})
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ class ALSConfig(Settings):
         minimum=8,
         maximum=1024,
         step=8,
+        search=(16, 256),
     )
     iterations: int = option(
         10,
@@ -61,6 +62,7 @@ class ALSConfig(Settings):
         minimum=1,
         maximum=100,
         step=1,
+        search=(3, 20),
     )
     regularization: float = option(
         0.01,
@@ -68,6 +70,7 @@ class ALSConfig(Settings):
         help="Holds factors small, in proportion to how often a row occurs. Raise it for small data.",
         minimum=1e-6,
         maximum=10.0,
+        search=(1e-4, 0.3),
     )
     unobserved_weight: float = option(
         30.0,
@@ -75,6 +78,7 @@ class ALSConfig(Settings):
         help="How much all that was never touched weighs together, in multiples of all that was chosen.",
         minimum=0.1,
         maximum=10_000.0,
+        search=(1.0, 1_000.0),
     )
     values: str = option(
         "ignore",

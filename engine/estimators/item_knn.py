@@ -42,6 +42,8 @@ class ItemKNNConfig(Settings):
         minimum=1,
         maximum=2000,
         step=10,
+        search=(5, 500),
+        log=True,
     )
     shrinkage: float = option(
         10.0,
@@ -49,6 +51,8 @@ class ItemKNNConfig(Settings):
         help="As many shoppers who chose one item without the other are added: rare items come later.",
         minimum=0.0,
         maximum=1000.0,
+        search=(0.5, 200.0),
+        log=True,
     )
     values: str = option(
         "ignore",

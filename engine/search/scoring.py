@@ -1,0 +1,125 @@
+"""Judge one setting on some folds: quality, size and latency, all measured."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+
+from engine.estimators.base import BLAS, Context, Estimator, Settings
+from engine.interactions import Float32, Int32
+from engine.metrics import find_hits, per_user_metrics
+from engine.search.space import RESOURCES
+from engine.splitting import Split
+
+Now = Callable[[], float]
+USERS_AT_ONCE = 2048
+ASKED = 31  # one-user lists whose median is the latency
+ENOUGH_TESTED = 50  # a sample of shoppers with fewer tested ones says nothing
+
+
+@dataclass(frozen=True)
+class Judged:
+    """quality: mean over the folds; size_bytes, latency_ms: of the last fold's model."""
+
+    quality: float
+    size_bytes: int
+    latency_ms: float
+    fit_seconds: float
+
+
+def judge(
+    model: Callable[[Settings], Estimator],
+    config: Settings,
+    folds: Sequence[Split],
+    metric: str,
+    *,
+    share: float = 1.0,
+    seed: int = 0,
+    now: Now,
+    between: Callable[[], None] = lambda: None,
+) -> Judged:
+    """Fit and measure on every fold with a share of the full resource.
+
+    The resource is the config's iterations or epochs where it has some, otherwise a sample of the shoppers.
+    between is called before every fit; what it raises passes through.
+    """
+    qualities, fitting, kept = [], 0.0, (0, 0.0)
+    reduced = fewer_iterations(config, share)
+    for fold in folds:
+        between()
+        part = fold if share == 1 or reduced != config else sample_users(fold, share, seed)
+        started = now()
+        fitted = model(reduced).fit(part.train, context=part.context)
+        fitting += now() - started
+        qualities.append(float(per_user_quality(fitted, part, metric).mean(dtype=np.float64)))
+        if share == 1:
+            kept = model_bytes(fitted), latency_ms(fitted, part, int(metric.partition("@")[2]), now)
+    return Judged(float(np.mean(qualities)), *kept, fitting)
+
+
+def fewer_iterations(config: Settings, share: float) -> Settings:
+    """Give the config with a share of its iterations, at least one; unchanged when it has none."""
+    resource = next((name for name in RESOURCES if name in asdict(config)), None)
+    if resource is None or share == 1:
+        return config
+    return replace(config, **{resource: max(1, round(getattr(config, resource) * share))})
+
+
+def sample_users(fold: Split, share: float, seed: int) -> Split:
+    """Keep the rows of a share of the shoppers, the same ones for every setting; positions stay.
+
+    The fold comes back unchanged when too few of the kept ones are tested.
+    """
+    kept = np.random.default_rng(seed).random(fold.train.shape[0]) < share
+    train, test = keep_rows(fold.train, kept), keep_rows(fold.test, kept)
+    tested = int((np.diff(test.indptr) > 0).sum())
+    if tested < ENOUGH_TESTED:
+        return fold
+    times = fold.context.times
+    if times is not None:
+        times = times[np.repeat(kept, np.diff(fold.train.indptr))]
+    context = Context(times, fold.context.items)
+    return replace(
+        fold, train=train, test=test, context=context, n_test_users=tested, n_test_interactions=test.nnz
+    )
+
+
+def keep_rows(matrix: sp.csr_matrix, kept: np.ndarray) -> sp.csr_matrix:
+    """Empty the rows that are not kept; kept: (n_rows,) bool."""
+    lengths = np.diff(matrix.indptr)
+    entries = np.repeat(kept, lengths)
+    indptr = np.concatenate([[0], np.cumsum(lengths * kept)]).astype(matrix.indptr.dtype)
+    return sp.csr_matrix((matrix.data[entries], matrix.indices[entries], indptr), shape=matrix.shape)
+
+
+def per_user_quality(model: Estimator, fold: Split, metric: str) -> Float32:
+    """Measure one metric for each tested user, (n,) float32, on the whole catalogue."""
+    k = int(metric.partition("@")[2])
+    users = np.flatnonzero(np.diff(fold.test.indptr)).astype(np.int32)
+    hits = []
+    with BLAS.limit(limits=1, user_api="blas"):
+        for start in range(0, len(users), USERS_AT_ONCE):
+            block: Int32 = users[start : start + USERS_AT_ONCE]
+            top = model.recommend(block, k, seen=fold.train[block]).items
+            hits.append(find_hits(top, fold.test[block]))
+    relevant = np.diff(fold.test.indptr)[users].astype(np.int32)
+    return per_user_metrics(np.concatenate(hits), relevant, (k,))[metric]
+
+
+def model_bytes(model: Estimator) -> int:
+    """Count the bytes of the members that an artifact keeps of this model, without ids and histories."""
+    return sum(array.nbytes for array in model.arrays().values())
+
+
+def latency_ms(model: Estimator, fold: Split, k: int, now: Now) -> float:
+    """Measure the median time of one tested user's list, in milliseconds."""
+    users = np.flatnonzero(np.diff(fold.test.indptr))
+    asked = np.resize(users, ASKED + 1)
+    seen = [fold.train[user] for user in asked]
+    times = []
+    for user, row in zip(asked, seen, strict=True):
+        started = now()
+        model.recommend(np.array([user], np.int32), k, seen=row)
+        times.append(now() - started)
+    return float(np.median(times[1:])) * 1000
