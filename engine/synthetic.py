@@ -58,18 +58,7 @@ class SyntheticShop:
 
     def write_interactions_csv(self, path: Path) -> None:
         """Write user_id, item_id, rating (1 to 5) and timestamp (seconds since 1970), oldest first."""
-        data = self.interactions
-        assert data.times is not None
-        users, items = data.user_ids.to_list(), data.item_ids.to_list()
-        order = np.argsort(data.times, kind="stable")
-        with path.open("w", newline="", encoding="utf-8") as file:
-            file.write("user_id,item_id,rating,timestamp\n")
-            for at in range(0, len(order), 100_000):
-                block = order[at : at + 100_000]
-                columns = (x[block].tolist() for x in (data.users, data.items, data.values, data.times))
-                file.writelines(
-                    f"{users[u]},{items[i]},{v:.0f},{t}\n" for u, i, v, t in zip(*columns, strict=True)
-                )
+        write_interactions_csv(path, self.interactions)
 
     def write_items_csv(self, path: Path) -> None:
         """Write item_id, title, category and price, one line an item."""
@@ -79,6 +68,21 @@ class SyntheticShop:
             for at, item in enumerate(self.interactions.item_ids.to_list()):
                 facts = self.facts
                 writer.writerow([item, facts.title(at), facts.category(at), f"{facts.price(at):.2f}"])
+
+
+def write_interactions_csv(path: Path, data: Interactions) -> None:
+    """Write user_id, item_id, rating (whole) and timestamp (seconds since 1970), oldest first."""
+    assert data.times is not None
+    users, items = data.user_ids.to_list(), data.item_ids.to_list()
+    order = np.argsort(data.times, kind="stable")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write("user_id,item_id,rating,timestamp\n")
+        for at in range(0, len(order), 100_000):
+            block = order[at : at + 100_000]
+            columns = (x[block].tolist() for x in (data.users, data.items, data.values, data.times))
+            file.writelines(
+                f"{users[u]},{items[i]},{v:.0f},{t}\n" for u, i, v, t in zip(*columns, strict=True)
+            )
 
 
 def make_shop(

@@ -1,0 +1,78 @@
+"""Read what a person has: interactions in one or two files, and what is known of the items."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.catalogue import CheckedItems, check_items
+from engine.interactions import IdTable, Int32, Interactions
+from engine.items import ItemFacts
+from engine.sniffing import sniff
+from engine.validation import CheckedFile, check_interactions
+
+
+def read_together(*paths: Path) -> list[Interactions]:
+    """Read files of interactions over the ids of all of them, so that a position means the same in each."""
+    parts = [read_interactions(path) for path in paths]
+    if len(parts) == 1:
+        return parts
+    users, user_at = _join([part.user_ids for part in parts])
+    items, item_at = _join([part.item_ids for part in parts])
+    return [
+        replace(
+            part, user_ids=users, item_ids=items, users=user_at[at][part.users], items=item_at[at][part.items]
+        )
+        for at, part in enumerate(parts)
+    ]
+
+
+def read_interactions(path: Path) -> Interactions:
+    """Check a file as the portal does, its columns by their place: user, item[, value[, time]]."""
+    found = sniff(path)
+    roles = dict(zip(("user", "item", "value", "time"), range(len(found.columns)), strict=False))
+    checked = check_interactions(path, found, roles)
+    if checked.interactions is None:
+        raise ValueError(_first_problem(path, checked))
+    return checked.interactions
+
+
+def read_items(path: Path | None, item_ids: IdTable) -> ItemFacts | None:
+    """Read titles, categories and prices by the names of their columns, in the order of an id table."""
+    if path is None:
+        return None
+    found = sniff(path)
+    roles: Mapping[str, int] = found.roles if "item" in found.roles else {**found.roles, "item": 0}
+    checked = check_items(path, found, roles)
+    if checked.catalogue is None:
+        raise ValueError(_first_problem(path, checked))
+    known, catalogue = checked.catalogue.ids.positions, checked.catalogue
+    titles, categories, prices = catalogue.titles.to_list(), catalogue.categories.to_list(), catalogue.prices
+    places = [known.get(item) for item in item_ids.to_list()]
+    return ItemFacts.of(
+        ["" if at is None else titles[at] for at in places],
+        [None if at is None else categories[at] for at in places],
+        np.array([np.nan if at is None else prices[at] for at in places], np.float64),
+    )
+
+
+def positions_of(asked: Sequence[str], known: IdTable, what: str) -> Int32:
+    """Look ids up; raise ValueError, naming the first that is not known."""
+    unknown = [each for each in asked if each not in known.positions]
+    if unknown:
+        raise ValueError(f"there is no {what} {unknown[0]!r}")
+    return np.array([known.positions[each] for each in asked], np.int32)
+
+
+def _first_problem(path: Path, checked: CheckedFile | CheckedItems) -> str:
+    first: Any = checked.problems[0]
+    return f"{path.name}: {checked.problem_count:,} bad lines; line {first.line}: {first.detail} {first.hint}"
+
+
+def _join(tables: Sequence[IdTable]) -> tuple[IdTable, list[Int32]]:
+    """Merge id tables; give for each table where its positions went."""
+    lists = [table.to_list() for table in tables]
+    position = {name: at for at, name in enumerate(dict.fromkeys(name for names in lists for name in names))}
+    return IdTable.of(position), [np.array([position[name] for name in names], np.int32) for names in lists]
