@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.command_line import main
+from engine.command_line import COMMANDS, build_parser, main
 from engine.splitting import SplitConfig, split
 from engine.synthetic import make_shop
 
@@ -105,3 +105,98 @@ def test_help_has_examples_and_a_warmed_process_compiles_nothing() -> None:
     run = [sys.executable, "-c", count_misses]
     subprocess.run(run, capture_output=True, check=True)
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.split() == ["0", "True"]
+
+
+def test_a_model_kept_by_fit_recommends_and_compares_as_the_file_does(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, folder = str(files[0]), str(tmp_path / "model")
+    assert main(["fit", "--train", train, "--algorithm", "item_knn", "--out", folder]) == 0
+    assert "digest" in capsys.readouterr().out
+    user, item = files[0].read_text().splitlines()[1].split(",")[:2]
+    for asked in (["recommend", "--user", user], ["similar", "--item", item]):
+        assert main([*asked, "--model", folder, "--k", "3"]) == 0
+        kept = capsys.readouterr().out
+        assert kept.count("\n") == 3
+        assert main([*asked, "--train", train, "--algorithm", "item_knn", "--k", "3"]) == 0
+        assert capsys.readouterr().out == kept
+    assert main(["similar", "--model", folder, "--item", "nothing"]) == 1
+    assert "there is no item 'nothing'" in capsys.readouterr().err
+    assert main(["similar", "--item", item]) == 1
+    assert "--model FOLDER or --train FILE" in capsys.readouterr().err
+    assert main(["fit", "--train", train, "--out", folder]) == 1
+    assert "name a new folder" in capsys.readouterr().err
+
+
+def test_what_generate_writes_can_be_evaluated_with_items_and_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "shop")
+    assert main(["generate", "--users", "80", "--items", "40", "--interactions", "700", "--out", out]) == 0
+    told = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert told[f"{out}/interactions.csv"] == "700 interactions"
+    assert len((tmp_path / "shop/items.csv").read_text().splitlines()) == 41
+    pair = ["--train", f"{out}/train.csv", "--test", f"{out}/test.csv"]
+    assert main(["evaluate", *pair, "--algorithm", "content", "--items", f"{out}/items.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["ndcg@10"]["value"] > 0
+    assert main(["evaluate", *pair, "--algorithm", "content"]) == 1
+    assert "needs facts of the items" in capsys.readouterr().err
+
+
+def test_search_tells_its_winner_and_looks_at_the_test_part_once(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["search", "--train", str(files[0]), "--algorithm", "popularity", "--folds", "2", "--trials", "6"]
+    assert main([*asked, "--method", "random", "--journal", str(tmp_path / "journal")]) == 0
+    said = capsys.readouterr().out
+    assert "chosen on validation: count=" in said
+    assert "Test part, looked at once. Held out at random" in said
+    assert main([*asked, "--test", str(files[1]), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["search"]["measured_on"] == "validation"
+    assert found["test"]["measured_on"] == "test, once"
+    assert main([*asked, "--trials", "0"]) == 1
+    assert "trials must be between 1 and 1000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_examples_that_its_own_parser_takes(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    examples = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("  python -m engine")
+    ]
+    assert examples
+    for example in examples:
+        words = example.split()[3:]
+        build_parser(words).parse_args(words)
+
+
+def test_help_loads_no_numeric_library() -> None:
+    loaded = "import sys; from engine.command_line import build_parser; build_parser(['--help']); "
+    loaded += "print([name for name in ('numpy', 'scipy', 'numba', 'optuna') if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_a_closed_pipe_and_an_interrupt_end_without_a_trace(files: tuple[Path, Path]) -> None:
+    asked = [sys.executable, "-m", "engine", "similar", "--train", str(files[0]), "--algorithm", "popularity"]
+    asked += ["--k", "150"] + [word for _ in range(300) for word in ("--item", _an_item(files[0]))]
+    gone = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert gone.stdout is not None
+    gone.stdout.close()
+    assert gone.stderr is not None
+    assert gone.stderr.read() == b""
+    assert gone.wait() == 141
+    gone.stderr.close()
+    stop = "import engine.command_line as c\ndef run(asked): raise KeyboardInterrupt\nc.run = run\n"
+    stop += f"import sys; sys.exit(c.main({['similar', '--train', 'x', '--item', 'y']!r}))"
+    stopped = subprocess.run([sys.executable, "-c", stop], capture_output=True, check=False)
+    assert (stopped.returncode, stopped.stderr) == (130, b"")
+
+
+def _an_item(path: Path) -> str:
+    return path.read_text().splitlines()[1].split(",")[1]
