@@ -27,7 +27,16 @@ from engine.evaluation import metric_title, verdict_sentence
 from engine.interactions import Interactions
 from engine.items import ItemFacts
 from engine.parameters import config_fields, make_config
-from engine.search import FinalTest, Findings, SearchConfig, Trial, judge_winner, search, validation_folds
+from engine.search import (
+    FinalTest,
+    Findings,
+    SearchConfig,
+    Trial,
+    best_of,
+    judge_winner,
+    search,
+    validation_folds,
+)
 from engine.splitting import Split, default_split, split, training_part
 
 
@@ -98,6 +107,11 @@ def show(found: Findings, final: FinalTest, held_out: Split) -> None:
         print(f"       … and {len(found.trials) - 12} more, that were behind")
     winner = f"The winner is trial {found.winner.number + 1}, chosen on validation: {setting(found.winner)}"
     print(f"\n{found.ended} {winner}")
+    if found.gain is not None:
+        best = best_of(found.trials)
+        assert best is not None
+        said = verdict_sentence(found.gain, f"trial {best.number + 1}", "the default")
+        print("On validation: " + said.replace("test shoppers", "shoppers"))
     if found.importance:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in found.importance.items())
         print(f"What mattered: {shares}")
@@ -105,7 +119,8 @@ def show(found: Findings, final: FinalTest, held_out: Split) -> None:
     for name, each in (("winner", final.winner), ("default", final.default)):
         interval = each.metrics[found.metric]
         print(f"{name:8} {title} {interval.value:.4f}  ({interval.low:.4f} to {interval.high:.4f})")
-    print(verdict_sentence(final.comparison, "The winner", "the default"))
+    if found.winner is not found.default:
+        print("On the test part: " + verdict_sentence(final.comparison, "the winner", "the default"))
 
 
 def order(trial: Trial) -> tuple[bool, float]:

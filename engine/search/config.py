@@ -45,7 +45,7 @@ class SearchConfig(Settings):
     halving: bool = option(
         True,
         title="Stop poor settings early",
-        help="Settings begin with a ninth of the iterations, or of the shoppers; the better third goes on.",
+        help="Settings begin with a quarter of the iterations, or of the shoppers; the better half goes on.",
     )
     metric: str = option(
         "ndcg",

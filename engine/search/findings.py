@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from engine.evaluation import Comparison
 from engine.search.journal import Trial
 from engine.search.space import Space
 
@@ -19,7 +20,9 @@ TOP_SHARE, TOP_TRIALS = 0.1, 5
 
 @dataclass(frozen=True)
 class Findings:
-    """importance: share of each setting, summing to 1; empty when too few trials were complete.
+    """winner: the best trial, or the default when the folds do not show that the best is better; gain: the
+    best against the default on the folds, None when the default is the best itself.
+    importance: share of each setting, summing to 1; empty when too few trials were complete.
 
     front: complete trials that no other beats in quality, size and latency at once, best quality first.
     ended: why the search stopped.
@@ -28,6 +31,7 @@ class Findings:
     metric: str
     trials: Sequence[Trial]
     winner: Trial
+    gain: Comparison | None
     importance: dict[str, float]
     front: Sequence[Trial]
     ended: str
@@ -48,6 +52,7 @@ class Findings:
             "metric": self.metric,
             "measured_on": "validation",
             "winner": plain(self.winner),
+            "gain": None if self.gain is None else asdict(self.gain),
             "importance": self.importance,
             "front": [each.number for each in self.front],
             "trials": [plain(each) for each in self.trials],

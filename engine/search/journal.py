@@ -24,8 +24,8 @@ class Trial:
 
     state: complete, "stopped early" (the other settings were ahead at a smaller resource) or failed, with
     the reason. quality: mean of the metric over the folds, at the largest resource that the trial reached;
-    at_resource: that quality by resource (1, 3, 9 …). size_bytes: the arrays that an artifact keeps of the
-    model; latency_ms: median of one-user lists, measured; fit_seconds: all fits of the trial.
+    at_resource: that quality by resource, in quarters (1, 2, 4). size_bytes: the arrays that an artifact
+    keeps of the model; latency_ms: median of one-user lists, measured; fit_seconds: all fits of the trial.
     same_as: the earlier trial whose setting this one met again; it was not fitted anew.
     drawn: what the sampler drew, before rounding; attributes: what the pruner remembers of the trial.
     """

@@ -19,15 +19,17 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import TrialState, create_trial
 
 from engine.estimators.base import Estimator, Progress, ProgressCallback, Settings
+from engine.evaluation import Comparison, PerUser, compare
 from engine.parameters import Value, config_fields, make_config
 from engine.search.config import SearchConfig
 from engine.search.findings import Findings, best_of, importance_of, pareto_front
 from engine.search.journal import Journal, Trial
-from engine.search.scoring import Judged, Now, judge
+from engine.search.scoring import Judged, Now, judge, judge_per_user
 from engine.search.space import RESOURCES, Space, count_settings, grid, search_space, tidy
 from engine.splitting import Split
 
-STEPS = (1, 3, 9)  # ninths of the full resource at which halving compares settings
+STEPS = (1, 2, 4)  # quarters of the full resource at which halving compares settings
+HALF = 2  # of this many settings, one goes on
 STARTUP = 6  # trials drawn at random before the sampler trusts what it has seen
 STATE = {"complete": TrialState.COMPLETE, "stopped early": TrialState.PRUNED, "failed": TrialState.FAIL}
 UNUSABLE = (ValueError, ArithmeticError, MemoryError)  # what a setting, not a mistake of ours, may raise
@@ -71,13 +73,11 @@ def search(
         )
         try:
             ended = run.all_trials()
+            winner, gain = run.choose()
         except _Stopped as stopped:
             raise stopped.raised from None
-        winner = best_of(kept.trials)
-        if winner is None:
-            raise ValueError(f"No setting could be fitted. {kept.trials[0].reason}")
         return Findings(
-            config.judged_by, kept.trials, winner, importance_of(run.study, space),
+            config.judged_by, kept.trials, winner, gain, importance_of(run.study, space),
             pareto_front(kept.trials), ended,
         )  # fmt: skip
 
@@ -97,7 +97,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=STEPS[0], reduction_factor=3)
+        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=STEPS[0], reduction_factor=HALF)
         self.study = optuna.create_study(direction="maximize", pruner=pruner)
         for trial in self.journal.trials:
             self._remember(trial)
@@ -187,6 +187,26 @@ class _Run:
             )
         except Exception as raised:
             raise _Stopped(raised) from raised
+
+    def choose(self) -> tuple[Trial, Comparison | None]:
+        """Give the best trial and its gain over the default, shopper by shopper on the folds.
+
+        When the folds do not show that it is better, the default wins: the best of many is partly luck.
+        """
+        best, default = best_of(self.journal.trials), self.journal.trials[0]
+        if best is None:
+            raise ValueError(f"No setting could be fitted. {default.reason}")
+        if best is default or default.state != "complete":
+            return best, None
+        gain = compare(
+            self._per_user(best), self._per_user(default), self.config.judged_by, seed=self.config.seed
+        )
+        return (best if gain.verdict == "better" else default), gain
+
+    def _per_user(self, trial: Trial) -> PerUser:
+        self._report(len(self.journal.trials), "Comparing the best with the default")
+        model = self._model(make_config(self.algorithm.Config, trial.settings))
+        return judge_per_user(model, self.folds, self.config.judged_by)
 
     def _listed(self) -> list[Mapping[str, Value]]:
         """Give the settings that are tried whatever the sampler thinks: the default, then a grid's."""

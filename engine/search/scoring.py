@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from engine.estimators.base import BLAS, Context, Estimator, Settings
+from engine.evaluation import PerUser
 from engine.interactions import Float32, Int32
 from engine.metrics import find_hits, per_user_metrics
 from engine.search.space import RESOURCES
@@ -56,6 +57,18 @@ def judge(
         if share == 1:
             kept = model_bytes(fitted), latency_ms(fitted, part, int(metric.partition("@")[2]), now)
     return Judged(float(np.mean(qualities)), *kept, fitting)
+
+
+def judge_per_user(model: Estimator, folds: Sequence[Split], metric: str) -> PerUser:
+    """Fit on every fold with the full resource and give the metric of each tested user, fold after fold."""
+    users, relevant, values = [], [], []
+    for fold in folds:
+        model.fit(fold.train, context=fold.context)
+        values.append(per_user_quality(model, fold, metric))
+        counts = np.diff(fold.test.indptr).astype(np.int32)
+        users.append(np.flatnonzero(counts).astype(np.int32))
+        relevant.append(counts[counts > 0])
+    return PerUser(np.concatenate(users), np.concatenate(relevant), {metric: np.concatenate(values)})
 
 
 def fewer_iterations(config: Settings, share: float) -> Settings:

@@ -111,13 +111,13 @@ def test_a_search_beats_the_worst_quarter_and_the_default(
     assert json.loads(json.dumps(found.summary()))["measured_on"] == "validation"
 
 
-def test_halving_stops_poor_settings_on_a_ninth_of_the_iterations(shop: tuple[list[Split], Split]) -> None:
-    found = look(shop[0], trials=16)
+def test_halving_stops_poor_settings_on_part_of_the_iterations(shop: tuple[list[Split], Split]) -> None:
+    found = look(shop[0], method="random", trials=16)
     stopped = [trial for trial in found.trials if trial.state == "stopped early"]
-    assert len(stopped) >= 6
+    assert len(stopped) >= 5
     assert "iterations" not in found.winner.settings
     for trial in stopped:
-        assert set(trial.at_resource) < {"1", "3", "9"}
+        assert set(trial.at_resource) < {"1", "2", "4"}
         assert trial.size_bytes is None
 
 
@@ -144,7 +144,7 @@ def test_a_search_goes_on_as_if_it_had_never_stopped(shop: tuple[list[Split], Sp
     journal = tmp_path / "journal"
 
     def stop(report: Progress) -> None:
-        if report.done == 5 and "33%" in report.message:
+        if report.done == 5 and "50%" in report.message:
             raise ValueError("enough")
 
     with pytest.raises(ValueError, match="enough"):
@@ -159,7 +159,7 @@ def test_a_search_goes_on_as_if_it_had_never_stopped(shop: tuple[list[Split], Sp
     assert journal.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     Planted.fits = 0
     assert told(look(shop[0], trials=14, journal=journal)) == told(whole)
-    assert Planted.fits == 0
+    assert Planted.fits == 2  # the best and the default are compared again
 
 
 def test_a_journal_of_another_question_or_of_nothing_is_refused(
