@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,20 @@ from tests.services import SharedServers, separate_stack, separate_worker
 ROOT = Path(__file__).parent
 SERVERS = pytest.StashKey[SharedServers]()
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@cache
+def browser_problem() -> str | None:
+    """Say what keeps this machine from opening pages: no Chromium, or a driver that lacks a library."""
+    if CHROMIUM is None:
+        return "Chromium is not installed (Debian: apt-get install chromium)"
+    playwright = find_spec("playwright")
+    assert playwright is not None
+    assert playwright.origin is not None
+    node = Path(playwright.origin).with_name("driver") / "node"
+    if subprocess.run([node, "--version"], capture_output=True).returncode:
+        return "The browser's driver does not start (Debian: apt-get install libatomic1)"
+    return None
 
 
 def is_arithmetic(path: Path) -> bool:
@@ -51,13 +68,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what must run alone, and what this machine cannot run."""
-    reason = "Chromium is not installed (Debian: apt-get install chromium)"
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "stack" in fixtures or item.get_closest_marker("journey") or item.get_closest_marker("fault"):
             item.add_marker(pytest.mark.alone)
-        if CHROMIUM is None and "chromium" in fixtures:
-            item.add_marker(pytest.mark.skip(reason=reason))
+        if "chromium" in fixtures and browser_problem() is not None:
+            item.add_marker(pytest.mark.skip(reason=browser_problem()))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -77,8 +93,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of the browser."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
+    assert CHROMIUM is not None  # else the test is skipped, see browser_problem
     return CHROMIUM
 
 
