@@ -72,8 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         if "stack" in fixtures or item.get_closest_marker("journey") or item.get_closest_marker("fault"):
             item.add_marker(pytest.mark.alone)
-        if "chromium" in fixtures and browser_problem() is not None:
-            item.add_marker(pytest.mark.skip(reason=browser_problem()))
+        if "chromium" in fixtures and (problem := browser_problem()) is not None:
+            item.add_marker(pytest.mark.skip(reason=problem))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
