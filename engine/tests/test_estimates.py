@@ -1,6 +1,7 @@
 """What a fit is said to need before it starts is what it needs."""
 
 import tracemalloc
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,21 @@ import scipy.sparse as sp
 
 from engine.estimators import ALGORITHMS
 from engine.estimators.base import Context
+from engine.items import ItemFacts
 from engine.parameters import make_config
 from engine.synthetic import make_shop
 
 
+@cache
 def random_shop(n_users: int, n_items: int, wanted: int) -> sp.csr_matrix:
     pairs = np.unique(np.random.default_rng(0).integers(0, n_users * n_items, wanted))
     ones = np.ones(len(pairs), np.float32)
     return sp.csr_matrix((ones, (pairs // n_items, pairs % n_items)), shape=(n_users, n_items))
 
 
-def context_of(matrix: sp.csr_matrix) -> Context:
-    return Context(items=make_shop(n_users=20, n_items=matrix.shape[1], n_interactions=50).facts)
+@cache
+def facts_of(n_items: int) -> ItemFacts:
+    return make_shop(n_users=20, n_items=n_items, n_interactions=50).facts
 
 
 @pytest.mark.parametrize(
@@ -52,8 +56,8 @@ def test_memory_is_estimated_within_30_percent(
     algorithm = ALGORITHMS[name]
     config = make_config(algorithm.Config, values)
     few = random_shop(50, 60, 600)
-    algorithm(config).fit(few, context=context_of(few))
-    context = context_of(matrix)
+    algorithm(config).fit(few, context=Context(items=facts_of(60)))
+    context = Context(items=facts_of(shape[1]))
     tracemalloc.start()
     try:
         algorithm(config).fit(matrix, context=context)
