@@ -215,8 +215,7 @@ class ALS(FactorModel):
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Solve for users' factors from their interactions, as the last half sweep of `fit` does."""
-        if rows.shape[1] != self.n_items_:
-            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        self._check_width(rows)
         side = self._side(self._confidences(check_matrix(rows)))
         own = np.zeros((rows.shape[0], len(self.spectrum_)), np.float32)
         solve = solver(len(self.spectrum_))

@@ -289,6 +289,10 @@ class Estimator(ABC):
             else self.user_state(self._checked(users, self.n_users_, "user"))
         )
 
+    def _check_width(self, rows: sp.csr_matrix) -> None:
+        if rows.shape[1] != self.n_items_:
+            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+
     @staticmethod
     def _checked(positions: Positions, count: int, what: str) -> Int32:
         asked = np.atleast_1d(np.asarray(positions, np.int32))

@@ -179,8 +179,7 @@ class BiasedMF(FactorModel):
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Learn users' factors from their ratings alone, as the end of `fit` does."""
-        if rows.shape[1] != self.n_items_:
-            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        self._check_width(rows)
         return UserState(self._fold(check_matrix(rows)))
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:

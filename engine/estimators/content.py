@@ -132,8 +132,7 @@ class Content(Estimator):
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Add up the vectors of the rows' items."""
-        if rows.shape[1] != self.n_items_:
-            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        self._check_width(rows)
         return UserState(sp.csr_matrix(self._histories(check_matrix(rows)) @ self.traits_))
 
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:

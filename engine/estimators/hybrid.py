@@ -218,8 +218,7 @@ class Hybrid(Estimator):
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Fold the rows into every source; the weights are those of histories so long."""
-        if rows.shape[1] != self.n_items_:
-            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        self._check_width(rows)
         checked = check_matrix(rows)
         parts = tuple(source.fold_in(checked) for source in self.sources_.values())
         return UserState(self._weights_of(np.diff(checked.indptr)), parts)

@@ -58,8 +58,7 @@ class NeighbourModel(Estimator):
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Take the rows as they are: a user is her history."""
-        if rows.shape[1] != self.n_items_:
-            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        self._check_width(rows)
         return UserState(self._histories(check_matrix(rows)))
 
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:

@@ -117,8 +117,7 @@ class PureSVD(FactorModel):
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Lay users' interactions along the directions: a row times the items' factors."""
-        if rows.shape[1] != self.n_items_:
-            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        self._check_width(rows)
         return UserState(self._weights(check_matrix(rows)) @ self.item_factors_)
 
     def similar_items(self, items: Positions, k: int = 10) -> Recommendations:

@@ -164,8 +164,7 @@ class UserKNN(Estimator):
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Find the neighbours of each row among the users of the fit."""
-        if rows.shape[1] != self.n_items_:
-            raise ValueError(f"rows must have {self.n_items_} columns, not {rows.shape[1]}")
+        self._check_width(rows)
         return UserState(self._nearest(self._histories(check_matrix(rows))))
 
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
