@@ -26,10 +26,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Checks:
-    """What a canary may do at most: share of 5xx answers, and p95 as a multiple of stable's."""
+    """What a new release may do at most.
+
+    max_error_ratio: share of its first attempts that end in a 5xx.
+    p95_ratio: its p95 as a multiple of the live release's.
+    empty_ratio, fallback_ratio: how much larger its share of empty lists, or of best-sellers instead of
+    a shopper's own list, may be than the live release's.
+    """
 
     max_error_ratio: float = 0.01
     p95_ratio: float = 1.5
+    empty_ratio: float = 0.05
+    fallback_ratio: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,10 @@ def read_plan(data: Any) -> Plan:
                 checks, "max_error_ratio", "/checks", Checks.max_error_ratio, (0, 1), problems
             ),
             p95_ratio=_number(checks, "p95_ratio", "/checks", Checks.p95_ratio, (1, 100), problems),
+            empty_ratio=_number(checks, "empty_ratio", "/checks", Checks.empty_ratio, (0, 1), problems),
+            fallback_ratio=_number(
+                checks, "fallback_ratio", "/checks", Checks.fallback_ratio, (0, 1), problems
+            ),
         ),
     )
     if problems:

@@ -48,7 +48,12 @@ def test_a_wrong_plan_is_refused_where_it_is_wrong(name):
 def test_a_checked_plan_is_complete_and_checks_again():
     complete = validate_plan(GOOD)
     assert complete["steps"][1] == {"weight_pct": 100, "hold_s": 0, "min_answers": 0}
-    assert complete["checks"] == {"max_error_ratio": 0.01, "p95_ratio": 1.5}
+    assert complete["checks"] == {
+        "max_error_ratio": 0.01,
+        "p95_ratio": 1.5,
+        "empty_ratio": 0.05,
+        "fallback_ratio": 0.05,
+    }
     assert validate_plan(complete) == complete
 
 

@@ -9,6 +9,7 @@ from deployments_app.models import AnalysisVerdict, Rollout
 from deployments_app.plan_rules import read_plan
 from deployments_app.services.verdicts import record_verdict
 from monitoring_app.analysis import judge
+from monitoring_app.checks import Facts
 from monitoring_app.selectors import numbers_since
 
 JUDGE_EVERY = timedelta(seconds=1)
@@ -41,10 +42,12 @@ def judge_rollout(rollout: Rollout, now: datetime) -> None:
     if rollout.from_release_id is not None and rollout.weight_pct < 100:
         stable = numbers_since(rollout.from_release_id, rollout.step_started_at, now)
     verdict, checks = judge(
-        canary,
-        stable,
-        min_answers=step.min_answers,
-        max_error_ratio=plan.checks.max_error_ratio,
-        p95_ratio=plan.checks.p95_ratio,
+        Facts(
+            canary=canary,
+            stable=stable,
+            min_answers=step.min_answers,
+            since_s=(now - rollout.step_started_at).total_seconds(),
+            limits=plan.checks,
+        )
     )
     record_verdict(rollout.pk, rollout.step, verdict, checks)

@@ -10,6 +10,7 @@ from monitoring_app.services.metrics import Totals
 
 TIMEOUT_S = 1.0
 BODY_MAX_BYTES = 1024 * 1024
+ARM_FAILED = "arm_failed"
 
 
 class EmbeddedSource:
@@ -39,11 +40,18 @@ def totals_of(text: str, release_id: str, endpoint: str) -> Totals:
     started = _sum(families, "process_start_time_seconds")
     counts = {
         "answers": int(_sum(families, "aisle_recommendations_total")),
-        "fallbacks": int(_sum(families, "aisle_fallback_total")),
+        # Answers for an arm that failed are that arm's trouble, not this release's.
+        "fallbacks": int(_sum(families, "aisle_fallback_total", but_not=ARM_FAILED)),
         "empty": int(_sum(families, "aisle_empty_total")),
     }
     return Totals(release_id, f"server {endpoint}", f"{started:.2f}", counts)
 
 
-def _sum(families: Iterable[Metric], name: str) -> float:
-    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+def _sum(families: Iterable[Metric], name: str, *, but_not: str = "") -> float:
+    """Add a counter up over its labels, but for those whose `reason` is `but_not`."""
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name and (not but_not or sample.labels.get("reason") != but_not)
+    )
