@@ -46,6 +46,7 @@ ACTIONS: dict[str, Action] = {
     "events.read": _action((V, A, P, O, S), "models:read", "see the activity"),
     "events.read_all": _action((P, O, S), "admin", "see everybody's activity"),
     "metrics.read": _action((V, A, P, O, S), "models:read", "see live numbers"),
+    "events.write": _action((A, P, O, S), "events:write", "send what shoppers did"),
 }
 
 # Scopes a token can be given, each with the sentence shown beside its box.
@@ -57,6 +58,7 @@ SCOPES: dict[str, str] = {
     "promotions:request": "Ask for a promotion and comment on it",
     "rollouts:operate": "Pause, resume, step and abort rollouts",
     "rollouts:rollback": "Roll back a deployment",
+    "events:write": "Send what shoppers did: views, clicks, purchases, ratings",
     "admin": "Read people and everybody's activity; manage deployments",
 }
 

@@ -37,6 +37,7 @@ RIGHTS = {
     "events.read": ("vapos", "models:read"),
     "events.read_all": ("pos", "admin"),
     "metrics.read": ("vapos", "models:read"),
+    "events.write": ("apos", "events:write"),
 }
 LETTERS = {"viewer": "v", "analyst": "a", "approver": "p", "operator": "o", "admin": "s", "outsider": "s"}
 
@@ -95,6 +96,8 @@ ITEMS = b"item_id,title\ni1,One\n"
 RATINGS = b"user_id,item_id,rating\nu1,i1,5\nu2,i2,4\n"
 TRAINING = {"dataset_version": "@version", "model": "shop-main", "algorithms": [{"algorithm": "item_knn"}]}
 COLUMNS = {"lock_version": "@uploading version", "file__user": "0", "file__item": "1"}
+EVENT = {"event_id": "e1", "type": "search", "user_id": "u1"}
+PAIR = {"user_id": "u1", "item_id": "i1"}
 MEMBER = {"name": "New Person", "email": "new@example.com", "username": "new-person", "role": "viewer"}
 TOKEN = {"name": "nightly", "scopes": ["models:read"], "days": 30}
 
@@ -243,6 +246,16 @@ ROUTES: dict[str, Route] = {
     "api_deployment": api("deployment", GET=read("rollouts.read")),
     "api_deployment_events": api("deployment", GET=read("rollouts.read")),
     "api_deployment_metrics": api("deployment", GET=read("metrics.read")),
+    "api_feedback_window": api(
+        "deployment",
+        GET=read("metrics.read"),
+        PUT=do("metrics.read deployments.write", 200, {"click_s": 60, "purchase_s": 3600}),
+    ),
+    "api_feedback_events": api(POST=do("events.write", 202, [EVENT], events=0)),
+    "api_ratings": api(
+        POST=do("events.write", 201, {**PAIR, "value": 4.5}, events=0),
+        DELETE=do("events.write", 204, events=0, query=PAIR),
+    ),
     "api_rollback": api("deployment", POST=do("rollouts.rollback", 202)),
     "api_serving_keys": api(
         "deployment", GET=read("rollouts.read"), POST=do("keys.write", 201, {"name": "site"})

@@ -79,7 +79,11 @@ def test_a_strange_address_is_refused_or_ignored_but_breaks_nothing(scene, name,
         assert answer.status_code < 500, (url[:200], answer.content[:300])
 
 
-FIELDS = [(name, method) for name, method in CHANGES if not isinstance(ROUTES[name].ways[method].body, bytes)]
+FIELDS = [
+    (name, method)
+    for name, method in CHANGES
+    if not isinstance(ROUTES[name].ways[method].body, bytes | list)  # of events: monitoring_app's own tests
+]
 
 
 @pytest.mark.parametrize(("name", "method"), FIELDS)

@@ -1,0 +1,7 @@
+"""API paths of this stage, below /api/v1/."""
+
+from monitoring_app.api import feedback, live
+
+__all__ = ["urlpatterns"]
+
+urlpatterns = [*live.urlpatterns, *feedback.urlpatterns]
