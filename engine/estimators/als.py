@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from engine.estimators.als_kernel import padded, solver
+from engine.estimators.als_kernel import solver
 from engine.estimators.base import (
     BLAS,
     Arrays,
@@ -32,6 +32,7 @@ from engine.estimators.base import (
     option,
 )
 from engine.estimators.factors import FactorModel, restored_array
+from engine.estimators.kernels import padded
 from engine.interactions import Float32, Int32
 
 STEPS = 2  # of conjugate gradients in a half sweep: follows an exact solver, see PERFORMANCE

@@ -13,13 +13,7 @@ from functools import cache
 import numpy as np
 from numba import njit
 
-LANES = 16  # float32 values in the widest vector register: widths are multiples of it
 ONE, ZERO, ENOUGH = np.float32(1), np.float32(0), np.float32(1e-9)
-
-
-def padded(factors: int) -> int:
-    """Round a number of factors up to a width that a kernel exists for."""
-    return -(-factors // LANES) * LANES
 
 
 @njit(inline="always")

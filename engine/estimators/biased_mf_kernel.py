@@ -3,37 +3,81 @@
 import numpy as np
 from numba import njit
 
-FAST = {"reassoc", "contract", "nsz", "arcp"}  # lets sums use wide registers; their order stays fixed
+from engine.estimators.kernels import FAST
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def step_through(indptr, indices, ratings, users, items, mean, rate, held, learn_items):  # type: ignore[no-untyped-def]
-    """Take one step a rating, in the order of the rows; return the sum of squared errors before the steps.
+def step_through(  # type: ignore[no-untyped-def]
+    first, last, indptr, indices, ratings, users, user_biases, items, item_biases, mean, rate, held
+):
+    """Take one step a rating, in the order of rows first..last; return the squared errors before the steps.
+
+    users, items: factors, of one width that may be padded with zeros: they stay zero. One loop both takes a
+    step and multiplies with the next item, which saves reading the shopper's factors twice.
+    """
+    width = items.shape[1]
+    p = np.empty(width, np.float32)  # beside the arrays, so that no write to an item can change it
+    kept = np.float32(1) - rate * held
+    total = 0.0
+    for user in range(first, last):
+        start, stop = indptr[user], indptr[user + 1]
+        if start == stop:
+            continue
+        bias, item, product = user_biases[user], indices[start], np.float32(0)
+        for k in range(width):
+            p[k] = users[user, k]
+            product += p[k] * items[item, k]
+        for at in range(start, stop):
+            error = ratings[at] - mean - bias - item_biases[item] - product
+            total += error * error
+            step = rate * error
+            bias = kept * bias + step
+            item_biases[item] = kept * item_biases[item] + step
+            if at + 1 < stop:
+                following, product = indices[at + 1], np.float32(0)
+                for k in range(width):
+                    pk, qk = p[k], items[item, k]
+                    moved = kept * pk + step * qk
+                    p[k] = moved
+                    items[item, k] = kept * qk + step * pk
+                    product += moved * items[following, k]
+                item = following
+            else:
+                for k in range(width):
+                    pk, qk = p[k], items[item, k]
+                    users[user, k] = kept * pk + step * qk
+                    items[item, k] = kept * qk + step * pk
+        user_biases[user] = bias
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def settle(first, last, indptr, indices, ratings, users, items, mean, rate, held, epochs):  # type: ignore[no-untyped-def]
+    """Learn rows first..last from nothing by the same steps, `epochs` times; the items stay as they are.
 
     users: factors, then mean + bias, then 1; items: factors, then 1, then bias.
     """
-    d = users.shape[1] - 2
-    total = 0.0
-    for user in range(len(indptr) - 1):
-        p = users[user]
-        for at in range(indptr[user], indptr[user + 1]):
-            q = items[indices[at]]
-            expected = p[d] + q[d + 1]
-            for k in range(d):
-                expected += p[k] * q[k]
-            error = ratings[at] - expected
-            total += error * error
-            p[d] += rate * (error - held * (p[d] - mean))
-            if learn_items:
-                q[d + 1] += rate * (error - held * q[d + 1])
+    d = items.shape[1] - 2
+    p = np.empty(d, np.float32)
+    kept = np.float32(1) - rate * held
+    for user in range(first, last):
+        start, stop = indptr[user], indptr[user + 1]
+        if start == stop:
+            continue
+        p[:] = 0
+        bias, item, product = np.float32(0), indices[start], np.float32(0)
+        for _ in range(epochs):
+            for at in range(start, stop):
+                step = rate * (ratings[at] - mean - bias - items[item, d + 1] - product)
+                bias = kept * bias + step
+                following, product = indices[at + 1] if at + 1 < stop else indices[start], np.float32(0)
                 for k in range(d):
-                    pk, qk = p[k], q[k]
-                    p[k] = pk + rate * (error * qk - held * pk)
-                    q[k] = qk + rate * (error * pk - held * qk)
-            else:
-                for k in range(d):
-                    p[k] += rate * (error * q[k] - held * p[k])
-    return total
+                    moved = kept * p[k] + step * items[item, k]
+                    p[k] = moved
+                    product += moved * items[following, k]
+                item = following
+        users[user, :d] = p
+        users[user, d] = mean + bias
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

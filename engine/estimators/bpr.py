@@ -25,11 +25,11 @@ from engine.estimators.base import (
     option,
 )
 from engine.estimators.factors import FactorModel
+from engine.estimators.kernels import FAST
 from engine.interactions import Float32
 
 FOLD_EPOCHS, FOLD_RATE = 30, 0.1  # of a shopper's own vector, when the items are settled
 START = 0.3  # length of a row of factors before the first step
-FAST = {"reassoc", "contract", "nsz", "arcp"}  # lets sums use wide registers; their order stays fixed
 SHIFT, ROW_STEP, EPOCH_STEP = np.uint64(32), np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 MIX_ONE, MIX_TWO = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 ONE = np.float32(1)

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from engine.estimators.biased_mf import BiasedMF, BiasedMFConfig
+from engine.estimators.strata import divide
 from engine.testing import EstimatorContract, random_matrix
 
 
@@ -97,3 +98,20 @@ def test_both_solvers_give_the_same_model_on_any_number_of_threads() -> None:
         one, two = (BiasedMF(config, threads=threads).fit(matrix) for threads in (1, 2))
         np.testing.assert_array_equal(one.user_factors_, two.user_factors_)
         np.testing.assert_array_equal(one.item_factors_, two.item_factors_)
+
+
+def test_blocks_of_a_round_share_nothing_and_an_epoch_sees_every_rating_once() -> None:
+    matrix = random_matrix(17, n_users=90)
+    passed = np.zeros(matrix.shape, np.float32)
+    for blocks in divide(matrix, seed=1):
+        rows: list[int] = []
+        columns: list[int] = []
+        for block in blocks:
+            part = sp.csr_matrix((block.values, block.indices, block.indptr), shape=matrix.shape).toarray()
+            part[: block.first] = part[block.last :] = 0
+            passed += part
+            rows += range(block.first, block.last)
+            columns += np.flatnonzero(part.any(axis=0)).tolist()
+        assert rows == list(range(90))
+        assert len(columns) == len(set(columns))
+    np.testing.assert_array_equal(passed, matrix.toarray())
