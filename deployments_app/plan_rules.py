@@ -1,8 +1,9 @@
-"""What a rollout plan is: steps, patience and limits. Plain data in, plain data out."""
+"""What a rollout plan is: a strategy, steps, patience and limits. Plain data in, plain data out."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from deployments_app.plan_shapes import ENDED_BY, STRATEGIES, misfits
 from portal.core.errors import InvalidInput
 
 MAX_STEPS = 10
@@ -12,16 +13,27 @@ MAX_ANSWERS = 10_000_000
 
 @dataclass(frozen=True)
 class Step:
-    """A share of shoppers, how long it is held at least, and how many answers each arm needs by then."""
+    """A share of shoppers, how long it is held at least, and how many answers each arm needs by then.
+
+    mirror_pct: share of requests that the new release gets a copy of; nobody sees its answers.
+    ends_by: plan (when time, answers and checks allow it) or person (it stays until somebody decides).
+    """
 
     weight_pct: int
     hold_s: float = 0
     min_answers: int = 0
+    mirror_pct: int = 0
+    ends_by: str = "plan"
+
+    @property
+    def is_measured(self) -> bool:
+        """Tell whether the new release answers anybody at this step."""
+        return self.weight_pct > 0 or self.mirror_pct > 0
 
     @property
     def is_judged(self) -> bool:
         """Tell whether the step waits for a verdict; a last step without hold or sample does not."""
-        return self.weight_pct < 100 or self.hold_s > 0 or self.min_answers > 0
+        return self.is_measured and (self.weight_pct < 100 or self.hold_s > 0 or self.min_answers > 0)
 
 
 @dataclass(frozen=True)
@@ -44,11 +56,13 @@ class Checks:
 class Plan:
     """The whole way to 100 %.
 
+    strategy: which shape the steps have; see `plan_shapes`.
     max_wait_s: how long a step waits for data or a verdict beyond its hold before it pauses.
     ready_within_s: how long servers may take to become ready, and be away later, before it is given up.
     """
 
     steps: tuple[Step, ...]
+    strategy: str = "canary"
     max_wait_s: float = 86_400
     ready_within_s: float = 120
     checks: Checks = field(default_factory=Checks)
@@ -70,14 +84,14 @@ def read_plan(data: Any) -> Plan:
         _refuse(problems, "/steps", f"A plan has 1 to {MAX_STEPS} steps.")
         steps = []
     read_steps = tuple(_step(each, f"/steps/{index}", problems) for index, each in enumerate(steps))
-    weights = [step.weight_pct for step in read_steps]
-    if not problems and weights != sorted(set(weights)):
-        _refuse(problems, "/steps", "Each step's share must be larger than the one before.")
-    if not problems and weights[-1] != 100:
-        _refuse(problems, f"/steps/{len(weights) - 1}/weight_pct", "The last step must be 100 %.")
+    strategy = _one_of(own, "strategy", "", STRATEGIES, problems)
+    if not problems:
+        for pointer, detail in misfits(strategy, read_steps):
+            _refuse(problems, pointer, detail)
     checks = _object(own.get("checks", {}), "/checks", {each.name for each in fields(Checks)}, problems)
     plan = Plan(
         steps=read_steps,
+        strategy=strategy,
         max_wait_s=_number(own, "max_wait_s", "", Plan.max_wait_s, (0, MAX_HOLD_S), problems),
         ready_within_s=_number(own, "ready_within_s", "", Plan.ready_within_s, (1, 3600), problems),
         checks=Checks(
@@ -105,9 +119,11 @@ def validate_plan(data: Any) -> dict[str, Any]:
 def _step(data: Any, where: str, problems: list[dict[str, str]]) -> Step:
     own = _object(data, where, {each.name for each in fields(Step)}, problems)
     return Step(
-        weight_pct=int(_number(own, "weight_pct", where, None, (1, 100), problems, whole=True)),
+        weight_pct=int(_number(own, "weight_pct", where, None, (0, 100), problems, whole=True)),
         hold_s=_number(own, "hold_s", where, 0, (0, MAX_HOLD_S), problems),
         min_answers=int(_number(own, "min_answers", where, 0, (0, MAX_ANSWERS), problems, whole=True)),
+        mirror_pct=int(_number(own, "mirror_pct", where, 0, (0, 100), problems, whole=True)),
+        ends_by=_one_of(own, "ends_by", where, ENDED_BY, problems),
     )
 
 
@@ -118,6 +134,17 @@ def _object(data: Any, where: str, known: set[str], problems: list[dict[str, str
     for name in sorted(set(map(str, data)) - known):
         _refuse(problems, f"{where}/{name[:80]}", f"Unknown name. Known are: {', '.join(sorted(known))}.")
     return data
+
+
+def _one_of(
+    own: dict[str, Any], name: str, where: str, known: tuple[str, ...], problems: list[dict[str, str]]
+) -> str:
+    """Read one of a few words; the first is meant where nothing is said."""
+    value = own.get(name, known[0])
+    if value not in known:
+        _refuse(problems, f"{where}/{name}", f"This must be one of: {', '.join(known)}.")
+        return known[0]
+    return str(value)
 
 
 def _number(

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deployments_app.models import Promotion
-from deployments_app.plan_rules import DEFAULT_PLAN, Plan, read_plan
 from portal.core import figures
 
 METRICS = (
@@ -210,54 +209,6 @@ def _moves(shopper: Mapping[str, Any]) -> str:
         return ""
     new = sum(line["change"] == "new" for line in shopper["new"][:10])
     return f"{new} of {len(shopper['new'][:10])} new" if new else "the same products"
-
-
-def plan_steps(plan: Mapping[str, Any] | Plan, shoppers: int | None = None) -> list[dict[str, Any]]:
-    """The steps of a plan: their shares, how many known shoppers that is, how long they are held."""
-    read = plan if isinstance(plan, Plan) else read_plan(plan or DEFAULT_PLAN.to_json())
-    found = []
-    for step in read.steps:
-        held = f"at least {figures.duration(step.hold_s)}" if step.hold_s else ""
-        sample = f"{figures.whole(step.min_answers)} answers an arm" if step.min_answers else ""
-        found.append(
-            {
-                "label": "Everyone" if step.weight_pct == 100 else f"{step.weight_pct}{figures.SPACE}%",
-                "note": about_shoppers(shoppers, step.weight_pct),
-                "note2": ", ".join(part for part in (held, sample) if part),
-                "state": "",
-                "weight_pct": step.weight_pct,
-            }
-        )
-    return found
-
-
-def plan_sentence(plan: Mapping[str, Any] | Plan) -> str:
-    """Write a plan on one line: 10 % for 10 min → 50 % for 10 min → everyone."""
-    read = plan if isinstance(plan, Plan) else read_plan(plan or DEFAULT_PLAN.to_json())
-    return " → ".join(
-        ("everyone" if step.weight_pct == 100 else f"{step.weight_pct}{figures.SPACE}%")
-        + (f" for {figures.duration(step.hold_s)}" if step.hold_s else "")
-        for step in read.steps
-    )
-
-
-def stop_rule(plan: Mapping[str, Any]) -> str:
-    """Say when a rollout stops by itself."""
-    checks = read_plan(plan or DEFAULT_PLAN.to_json()).checks
-    return (
-        f"It stops by itself, and everybody gets the live release again, when more than "
-        f"{100 * checks.max_error_ratio:g}{figures.SPACE}% of its answers are errors or its p95 passes "
-        f"{checks.p95_ratio:g} × the live release’s."
-    )
-
-
-def about_shoppers(known: int | None, weight_pct: float) -> str:
-    """Say how many of the known shoppers a share is; empty when nobody is known."""
-    if not known:
-        return ""
-    if weight_pct == 100:
-        return f"all {figures.whole(known)} known shoppers"
-    return f"about {figures.whole(round(known * weight_pct / 100))} shoppers"
 
 
 def metric_rows(evidence: Evidence) -> list[dict[str, Any]]:

@@ -113,26 +113,42 @@ def _confirm(rollout: RolloutState, observed: Observed, now: datetime) -> Decisi
 def _judge(rollout: RolloutState, verdict: Verdict | None, now: datetime) -> Decision:
     step = rollout.plan.steps[rollout.step]
     held_s = _seconds_since(rollout.step_started_at, now)
+    if step.ends_by == "person":
+        return Decision("wait", f"{phase(rollout.plan, rollout.step)}: {_until_a_person(rollout, verdict)}")
     if held_s < step.hold_s:
-        return Decision("wait", f"{_phase(rollout)}: holding until {_clock(rollout, step)}")
+        return Decision("wait", f"{phase(rollout.plan, rollout.step)}: holding until {_clock(rollout, step)}")
     if not step.is_judged:
-        return _forward(rollout, f"release {rollout.release_number} serves everybody")
-    if verdict is not None and verdict.verdict == "inconclusive":
-        why = verdict.sentence or "the checks do not agree"
-        return Decision("pause", f"inconclusive: {why}", status="paused")
+        if step.weight_pct == 100:
+            return _forward(rollout, f"release {rollout.release_number} serves everybody")
+        return _forward(rollout, "the time to look at it is over")
     missing = _missing_answers(step, verdict)
-    if verdict is not None and verdict.verdict == "pass" and not missing:
-        return _forward(rollout, verdict.sentence or "all checks passed")
     if verdict is None:
         why = "analysing: no verdict yet"
-    elif verdict.verdict == "pass":
-        why = missing
+    elif verdict.verdict == "inconclusive":
+        why = verdict.sentence or "the checks do not agree"
+        return Decision("pause", f"inconclusive: {why}", status="paused")
+    elif verdict.verdict == "pass" and not missing:
+        return _forward(rollout, verdict.sentence or "all checks passed")
     else:
-        why = verdict.sentence or missing or "not enough data"
+        why = missing if verdict.verdict == "pass" else verdict.sentence or missing or "not enough data"
     if held_s >= step.hold_s + rollout.plan.max_wait_s:
         waited = _duration(rollout.plan.max_wait_s)
         return Decision("pause", f"paused after waiting {waited} longer: {why}", status="paused")
     return Decision("wait", f"held: {why}")
+
+
+def _until_a_person(rollout: RolloutState, verdict: Verdict | None) -> str:
+    """Say what a step that a person ends waits for, and what the checks say meanwhile."""
+    if rollout.plan.strategy == "ab":
+        what = "open until somebody concludes which release is kept"
+    elif rollout.plan.steps[rollout.step].is_measured:
+        what = "waiting for somebody to take the next step"
+    else:
+        what = "waiting for somebody to look at it and promote it"
+    so_far = {"pass": "all checks pass so far", "inconclusive": "the checks do not agree"}
+    if verdict is None:
+        return what
+    return f"{what}; {verdict.sentence or so_far.get(verdict.verdict, 'not enough data yet')}"
 
 
 def _forward(rollout: RolloutState, why: str) -> Decision:
@@ -169,8 +185,16 @@ def _missing_answers(step: Step, verdict: Verdict | None) -> str:
     return ""
 
 
-def _phase(rollout: RolloutState) -> str:
-    return f"canary (step {rollout.step + 1} of {len(rollout.plan.steps)})"
+def phase(plan: Plan, at: int) -> str:
+    """Name the phase of a step: canary (step 2 of 3)."""
+    step = plan.steps[at]
+    if step.mirror_pct:
+        name = "shadow"
+    elif not step.weight_pct:
+        name = "preview"
+    else:
+        name = "A/B" if plan.strategy == "ab" else "canary"
+    return f"{name} (step {at + 1} of {len(plan.steps)})"
 
 
 def _clock(rollout: RolloutState, step: Step) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from deployments_app.models import AnalysisVerdict, Deployment, Rollout
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.plan_rules import read_plan
-from deployments_app.request_words import about_shoppers, plan_steps
+from deployments_app.plan_words import about_shoppers, plan_steps
 from deployments_app.selectors import RollbackTarget
 from portal.core import figures
 from portal.core.models import Event

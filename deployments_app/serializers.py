@@ -1,5 +1,6 @@
 """What the API says of this stage's rows, and what it takes."""
 
+from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -15,7 +16,9 @@ from deployments_app.models import (
     Rollout,
     ServingKey,
 )
+from deployments_app.plan_templates import Template
 from deployments_app.selectors import allowed_actions, is_expired, is_stale
+from deployments_app.services.previews import PromotionPreview
 from portal.core.api import StrictSerializer
 from portal.core.models import Event
 
@@ -160,11 +163,39 @@ class NewPromotionSerializer(StrictSerializer):
     comment = serializers.CharField(max_length=4000, required=False, allow_blank=True)
 
 
+class PlanPreviewSerializer(serializers.Serializer):
+    """What a request would lead to if it were approved now."""
+
+    plan = serializers.DictField()
+    steps = serializers.ListField(child=serializers.DictField())
+    changes = serializers.ListField(child=serializers.DictField())
+    backend = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": ["object", "null"], "additionalProperties": True})
+    def get_backend(self, row: PromotionPreview) -> dict[str, Any] | None:
+        return None if row.backend is None else asdict(row.backend)
+
+
+class PlanTemplateSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    note = serializers.CharField()
+    plan = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": "object", "additionalProperties": True})
+    def get_plan(self, row: Template) -> dict[str, Any]:
+        return row.plan.to_json()
+
+
 class ActionSerializer(StrictSerializer):
     """Body of an action: what to say about it, and from which state the decision was made."""
 
     comment = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
     lock_version = serializers.IntegerField(min_value=0, required=False, allow_null=True, default=None)
+
+
+class ConcludeSerializer(ActionSerializer):
+    keep = serializers.ChoiceField(choices=["new", "live"])
 
 
 class CommentSerializer(StrictSerializer):

@@ -10,15 +10,19 @@ from rest_framework.response import Response
 from deployments_app import selectors
 from deployments_app.api.narrowing import narrow
 from deployments_app.models import Promotion
+from deployments_app.plan_templates import TEMPLATES
 from deployments_app.serializers import (
     ActionSerializer,
     CommentSerializer,
     NewPromotionSerializer,
+    PlanPreviewSerializer,
+    PlanTemplateSerializer,
     PromotionDetailSerializer,
     PromotionSerializer,
     RolloutSerializer,
 )
 from deployments_app.services import promotions, reviews, starts
+from deployments_app.services.previews import preview_promotion
 from models_app.selectors import model_version
 from portal.core.api import ApiView, accepted
 from portal.core.permissions import authorize
@@ -51,6 +55,34 @@ class PromotionsView(ApiView):
             comment=asked.get("comment", ""),
         )
         return Response(_promotion(self, made.pk), status=201)
+
+
+class PromotionPreviewView(ApiView):
+    """What a request would lead to: steps with dates and shoppers, and what changes. Nothing is done."""
+
+    @extend_schema(
+        request=NewPromotionSerializer, responses=PlanPreviewSerializer, operation_id="promotions_preview"
+    )
+    def post(self, request: Request) -> Response:
+        asked = self.read(NewPromotionSerializer)
+        found = preview_promotion(
+            self.actor,
+            self.shop,
+            model_version(self.shop, asked["model_version"]),
+            selectors.deployment(self.shop, asked["deployment"]),
+            plan=asked.get("plan"),
+        )
+        return Response(PlanPreviewSerializer(found).data)
+
+
+class PlanTemplatesView(ApiView):
+    """Plans to begin with; each can be sent with a request as it is, or edited."""
+
+    @extend_schema(responses=PlanTemplateSerializer(many=True), operation_id="plan_templates_list")
+    def get(self, request: Request) -> Response:
+        authorize(self.actor, "promotions.read", self.shop)
+        rows = PlanTemplateSerializer(list(TEMPLATES.values()), many=True).data
+        return Response({"results": rows, "next_page_token": None})
 
 
 class PromotionView(ApiView):
@@ -143,6 +175,8 @@ def _promotion(view: ApiView, pk: str) -> dict[str, Any]:
 
 urlpatterns = [
     path("promotions", PromotionsView.as_view(), name="api_promotions"),
+    path("promotions/preview", PromotionPreviewView.as_view(), name="api_promotion_preview"),
+    path("plan-templates", PlanTemplatesView.as_view(), name="api_plan_templates"),
     path("promotions/<str:promotion_id>", PromotionView.as_view(), name="api_promotion"),
     path(
         "promotions/<str:promotion_id>/approve", PromotionApproveView.as_view(), name="api_promotion_approve"

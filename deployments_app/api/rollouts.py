@@ -14,6 +14,7 @@ from deployments_app.models import Rollout
 from deployments_app.serializers import (
     ActionSerializer,
     CommentSerializer,
+    ConcludeSerializer,
     FeedSerializer,
     RolloutDetailSerializer,
     RolloutSerializer,
@@ -101,6 +102,25 @@ class RolloutAbortView(RolloutActionView):
     takes_reason = True
 
 
+class RolloutConcludeView(ApiView):
+    """End an A/B test: say which release stays."""
+
+    @extend_schema(
+        request=ConcludeSerializer, responses=RolloutDetailSerializer, operation_id="rollouts_conclude"
+    )
+    def post(self, request: Request, rollout_id: str) -> Response:
+        asked = self.read(ConcludeSerializer)
+        rollouts.conclude_rollout(
+            self.actor,
+            self.shop,
+            selectors.rollout(self.shop, rollout_id),
+            asked["keep"],
+            lock_version=asked["lock_version"],
+            reason=asked["comment"],
+        )
+        return Response(RolloutDetailSerializer(selectors.rollout(self.shop, rollout_id)).data)
+
+
 class RolloutNoteView(ApiView):
     """Say afterwards why it was done."""
 
@@ -124,5 +144,6 @@ urlpatterns = [
     path("rollouts/<str:rollout_id>/step", RolloutStepView.as_view(), name="api_rollout_step"),
     path("rollouts/<str:rollout_id>/promote", RolloutPromoteView.as_view(), name="api_rollout_promote"),
     path("rollouts/<str:rollout_id>/abort", RolloutAbortView.as_view(), name="api_rollout_abort"),
+    path("rollouts/<str:rollout_id>/conclude", RolloutConcludeView.as_view(), name="api_rollout_conclude"),
     path("rollouts/<str:rollout_id>/note", RolloutNoteView.as_view(), name="api_rollout_note"),
 ]

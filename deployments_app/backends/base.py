@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 ReleaseKey = str  # the release's id
 
@@ -65,3 +65,28 @@ class DeploymentBackend(Protocol):
 
     def loaded(self) -> list[ReleaseKey]:
         """List the releases of which anything exists, so that forgotten ones can be removed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that a backend would make, change or remove. diff: a unified diff, or the whole thing."""
+
+    what: str
+    act: str  # make, change, remove
+    diff: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What `apply` would do. problem: why it would be refused, in words; empty when it would not."""
+
+    changes: tuple[Change, ...] = ()
+    problem: str = ""
+
+
+@runtime_checkable
+class PreviewingBackend(Protocol):
+    """A backend that can say beforehand, without doing it, what `apply` would do. No backend has to."""
+
+    def preview(self, spec: ReleaseSpec) -> Preview:
+        """Say what would change. Raises BackendError like the others."""

@@ -29,6 +29,7 @@ class Deployment(Leased):
     stable = models.ForeignKey("Release", models.PROTECT, null=True, blank=True, related_name="+")
     canary = models.ForeignKey("Release", models.PROTECT, null=True, blank=True, related_name="+")
     canary_weight_pct = models.PositiveSmallIntegerField(default=0)
+    canary_mirror_pct = models.PositiveSmallIntegerField(default=0)  # copies of requests, answers unseen
     salt = models.CharField(
         max_length=40, blank=True
     )  # new for every rollout, else the same shoppers are every canary
@@ -43,6 +44,7 @@ class Deployment(Leased):
         constraints = [
             models.UniqueConstraint(fields=["shop", "slug"], name="one_deployment_a_slug"),
             models.CheckConstraint(condition=models.Q(canary_weight_pct__lte=100), name="weight_is_a_share"),
+            models.CheckConstraint(condition=models.Q(canary_mirror_pct__lte=100), name="mirror_is_a_share"),
         ]
 
     def __str__(self) -> str:

@@ -13,10 +13,14 @@ _ACTIONS = {
 
 
 def allowed_actions(rollout: Rollout) -> tuple[str, ...]:
-    """Name what can be done to a rollout now: pause, resume, step, promote, abort."""
+    """Name what can be done to a rollout now: pause, resume, step, promote, conclude, abort."""
     if rollout.kind == "rollback":
         return ("abort",) if rollout.status == "pending" else ()
-    return _ACTIONS.get(rollout.status, ())
+    allowed = _ACTIONS.get(rollout.status, ())
+    if rollout.plan.get("strategy") == "ab" and "step" in allowed:
+        # Two arms side by side: the only way on is to say which one stays.
+        return tuple({"step": "conclude"}.get(each, each) for each in allowed if each != "promote")
+    return allowed
 
 
 @dataclass(frozen=True)

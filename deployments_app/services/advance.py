@@ -52,6 +52,8 @@ def _advance(claimed: Claim) -> float | None:
         "release__deployment__shop",
         "release__model_version__registered_model",
     ).get(pk=claimed.job.pk)
+    if rollout.status not in ACTIVE:
+        return None  # somebody ended it since it was claimed
     if rollout.started_at is None:
         claimed.write(started_at=timezone.now())
         rollout.started_at = claimed.job.started_at

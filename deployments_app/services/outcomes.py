@@ -20,11 +20,15 @@ def move_to_step(actor: Actor, deployment: Deployment, rollout: Rollout, step: i
     """Give the release the share of a step and start the step's clock."""
     steps = read_plan(rollout.plan).steps
     weight, now = steps[step].weight_pct, timezone.now()
-    give_canary(deployment, rollout, weight)
-    reason = (
-        f"{weight} % of shoppers see release {rollout.release.number} now "
-        f"(step {step + 1} of {len(steps)}): {because}"
-    )[:REASON_MAX]
+    give_canary(deployment, rollout, weight, steps[step].mirror_pct)
+    number = rollout.release.number
+    if weight:
+        what = f"{weight} % of shoppers see release {number} now"
+    elif steps[step].mirror_pct:
+        what = f"release {number} answers a copy of {steps[step].mirror_pct} % of requests, unseen"
+    else:
+        what = f"release {number} is at its preview address, and no shopper sees it yet"
+    reason = f"{what} (step {step + 1} of {len(steps)}): {because}"[:REASON_MAX]
     fields: dict[str, Any] = {
         "step": step,
         "weight_pct": weight,
@@ -61,20 +65,24 @@ def move_to_step(actor: Actor, deployment: Deployment, rollout: Rollout, step: i
     )
 
 
-def finish(actor: Actor, deployment: Deployment, rollout: Rollout, *, because: str) -> None:
+def finish(
+    actor: Actor, deployment: Deployment, rollout: Rollout, *, because: str, verb: str | None = None
+) -> None:
     """End a rollout well: its release is the stable one, its request is applied, the next one may begin."""
     if rollout.kind == "promote":
         make_stable(deployment, rollout.release)
         _apply_request(rollout)
-    _end(actor, rollout, "succeeded", because)
+    _end(actor, rollout, "succeeded", because, verb)
     if rollout.kind == "promote":
         start_next_approved(deployment)
 
 
-def give_up(actor: Actor, deployment: Deployment, rollout: Rollout, *, to: str, reason: str) -> None:
+def give_up(
+    actor: Actor, deployment: Deployment, rollout: Rollout, *, to: str, reason: str, verb: str | None = None
+) -> None:
     """End a rollout without its release: everybody gets the stable one again. `to`: failed or aborted."""
     take_back(deployment, rollout)
-    _end(actor, rollout, to, reason)
+    _end(actor, rollout, to, reason, verb)
 
 
 def say(rollout: Rollout, reason: str) -> None:
@@ -109,7 +117,7 @@ def _apply_request(rollout: Rollout) -> None:
     )
 
 
-def _end(actor: Actor, rollout: Rollout, to: str, reason: str) -> None:
+def _end(actor: Actor, rollout: Rollout, to: str, reason: str, verb: str | None = None) -> None:
     # From a pause the way to success leads over progressing: each is a step of its own in the history.
     if rollout.status in ("paused", "pending") and to == "succeeded":
         transition(rollout, "progressing", actor=actor, shop=rollout.shop_id, reason=reason[:REASON_MAX])
@@ -124,6 +132,7 @@ def _end(actor: Actor, rollout: Rollout, to: str, reason: str) -> None:
         actor=actor,
         shop=rollout.shop_id,
         reason=reason[:REASON_MAX],
+        verb=verb,
         finished_at=timezone.now(),
         due_at=None,
         error=error,

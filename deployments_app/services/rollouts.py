@@ -1,4 +1,4 @@
-"""What people do with a rollout under way: pause, resume, next step, promote now, abort."""
+"""What people do with a rollout under way: pause, resume, next step, promote now, conclude, abort."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from deployments_app.services.outcomes import finish, give_up, move_to_step, say
 from deployments_app.services.verdicts import record_verdict
 from portal.core.actors import Actor
 from portal.core.dispatch import enqueue_on_commit
-from portal.core.errors import Conflict, InvalidTransition
+from portal.core.errors import Conflict, InvalidInput, InvalidTransition
 from portal.core.events import record
 from portal.core.jobs import wake_fields
 from portal.core.models import Shop
@@ -22,6 +22,7 @@ from portal.core.transitions import check_lock_version, transition
 
 __all__ = [
     "abort_rollout",
+    "conclude_rollout",
     "explain_rollout",
     "pause_rollout",
     "promote_now",
@@ -107,6 +108,26 @@ def abort_rollout(
     with _held(actor, shop, rollout, lock_version, "abort") as (deployment, held):
         why = reason.strip() or f"aborted by {actor.label}"
         give_up(actor, deployment, held, to="aborted", reason=why)
+    return held
+
+
+def conclude_rollout(
+    actor: Actor, shop: Shop, rollout: Rollout, keep: str, lock_version: int | None = None, reason: str = ""
+) -> Rollout:
+    """End an A/B test by saying which arm stays. keep: new or live."""
+    if keep not in ("new", "live"):
+        raise InvalidInput(f"Say which release stays: new or live, not {keep[:40]!r}.", code="invalid_keep")
+    with _held(actor, shop, rollout, lock_version, "conclude") as (deployment, held):
+        stays = held.release if keep == "new" else held.from_release
+        assert stays is not None  # a placement's first release has nothing to be tested against
+        why = f"{actor.label} concluded the test: release {stays.number} stays" + (
+            f" ({reason.strip()})" if reason.strip() else ""
+        )
+        if keep == "new":
+            _check_ready(held)
+            finish(actor, deployment, held, because=why, verb="rollout.concluded")
+        else:
+            give_up(actor, deployment, held, to="aborted", reason=why, verb="rollout.concluded")
     return held
 
 

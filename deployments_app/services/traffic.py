@@ -17,15 +17,24 @@ def new_salt() -> str:
     return secrets.token_hex(8)
 
 
-def give_canary(deployment: Deployment, rollout: Rollout, weight_pct: int) -> None:
-    """Give a rollout's release its share. The salt stays for the whole ramp: nobody changes back."""
-    _write(deployment, canary_id=rollout.release_id, canary_weight_pct=weight_pct, salt=rollout.salt)
+def give_canary(deployment: Deployment, rollout: Rollout, weight_pct: int, mirror_pct: int = 0) -> None:
+    """Give a rollout's release its share, or a copy of a share of requests.
+
+    The salt stays for the whole ramp: nobody changes back.
+    """
+    _write(
+        deployment,
+        canary_id=rollout.release_id,
+        canary_weight_pct=weight_pct,
+        canary_mirror_pct=mirror_pct,
+        salt=rollout.salt,
+    )
 
 
 def take_back(deployment: Deployment, rollout: Rollout) -> None:
     """Give everybody the stable release again."""
     if deployment.canary_id == rollout.release_id:
-        _write(deployment, canary_id=None, canary_weight_pct=0)
+        _write(deployment, canary_id=None, canary_weight_pct=0, canary_mirror_pct=0)
     else:
         wake_deployment(deployment)
 
@@ -33,7 +42,13 @@ def take_back(deployment: Deployment, rollout: Rollout) -> None:
 def make_stable(deployment: Deployment, release: Release) -> None:
     """Make a release the one for everybody; what was stable stays warm, so that one can go back."""
     now = timezone.now()
-    fields = {"stable_id": release.pk, "canary_id": None, "canary_weight_pct": 0, "live_since": now}
+    fields = {
+        "stable_id": release.pk,
+        "canary_id": None,
+        "canary_weight_pct": 0,
+        "canary_mirror_pct": 0,
+        "live_since": now,
+    }
     if deployment.stable_id is not None and deployment.stable_id != release.pk:
         warm_s = deployment.environment.keep_warm_s
         fields |= {"last_good_id": deployment.stable_id, "last_good_until": now + timedelta(seconds=warm_s)}

@@ -276,3 +276,23 @@ def test_every_path_is_documented_without_a_warning(capsys):
     assert not [
         line for line in complaints.splitlines() if "deployments_app" in line and "uthenticat" not in line
     ]
+
+
+def test_a_template_is_taken_edited_and_previewed_by_api(world, integrator):
+    world.make_live()
+    templates = {each["name"]: each for each in integrator.get("plan-templates").json()["results"]}
+    assert {"careful", "normal", "at_once", "blue_green", "shadow_first", "ab"} == templates.keys()
+    plan = templates["blue_green"]["plan"]
+    plan["steps"][0] |= {"ends_by": "plan", "hold_s": 3600}
+    body = {"model_version": world.version("item_knn").pk, "deployment": "home", "plan": plan}
+    found = integrator.post("promotions/preview", body).json()
+    assert [step["label"] for step in found["steps"]] == ["Preview", "Everyone"]
+    assert found["steps"][1]["begins_at"] > found["steps"][0]["begins_at"]
+    assert {each["name"] for each in found["changes"] if each["is_changed"]} >= {
+        "algorithm",
+        "release_number",
+    }
+    assert Promotion.objects.filter(status="open").count() == 0
+    plan["strategy"] = "ab"
+    refused = integrator.post("promotions/preview", body).json()
+    assert (refused["code"], refused["errors"][0]["pointer"]) == ("invalid_plan", "/steps")

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from deployments_app.models import Deployment, Promotion, Rollout
 from deployments_app.tests.factories import BETTER, days_ago, make_world, verbs
+from models_app.models import DatasetVersion
 from portal.core.models import Role
 from portal.core.testing import make_actor
 
@@ -186,33 +187,59 @@ def test_asking_by_page_freezes_the_request(world, visit):
     page = visit("analyst", "promotion_new", query=f"?version={version.pk}").text_
     assert "10 % for 10 min → 50 % for 10 min → everyone" in page
     assert "Better than popularity" in page
-    form = {"version": version.pk, "deployment": world.deployment.pk, "plan": "quick", "comment": "Please."}
+    assert "If it were approved now" in page
+    form = {"version": version.pk, "deployment": world.deployment.pk, "plan": "careful", "comment": "Please."}
     visit("analyst", "promotion_new", data=form, status=302)
     promotion = Promotion.objects.get()
     assert (promotion.comment, [s["weight_pct"] for s in promotion.plan["steps"]]) == (
         "Please.",
-        [10, 50, 100],
+        [5, 25, 50, 100],
     )
     assert verbs(promotion) == ["promotion.requested"]
 
 
-def test_own_steps_are_taken_and_a_wrong_one_is_pointed_at(world, visit):
-    version = world.version()
+def test_a_template_is_edited_previewed_and_sent(world, visit):
+    """Own steps are pointed at where they are wrong; the preview says dates, shoppers and what changes."""
+    world.make_live()
+    DatasetVersion.objects.update(user_count=21_000)
+    version = world.version("item_knn")
+    page = visit("analyst", "promotion_new", query=f"?version={version.pk}&edit=shadow_first").text_
+    rows = dict(re.findall(r'name="(\w+_\d)" value="([^"]+)"', page))
+    assert (rows["weight_pct_1"], rows["mirror_pct_1"], rows["hold_min_1"]) == ("0", "25", "30")
+    assert re.search(r'value="shadow" selected', page)
     form = {
         "version": version.pk,
         "deployment": world.deployment.pk,
         "plan": "own",
+        "strategy": "canary",
         "weight_pct_1": "20",
         "hold_min_1": "1.5",
         "min_answers_1": "50",
         "weight_pct_2": "10",
+        "max_error_pct": "2",
     }
     refused = visit("analyst", "promotion_new", data=form, status=422).text_
     assert "Each step&#x27;s share must be larger than the one before." in refused
+    refused = visit(
+        "analyst", "promotion_new", data={**form, "mirror_pct_1": "5", "weight_pct_2": "100"}, status=422
+    )
+    assert "Only the first step of a shadow copies requests, at 0 %." in refused.text_
     form["weight_pct_2"] = "100"
+    preview = visit("analyst", "promotion_new", data={**form, "preview": "1"}).text_
+    assert "about 4,200 shoppers" in preview
+    assert "at the earliest" in preview
+    assert re.search(r"Algorithm</th> <td>als</td> <td class=\"differs\">item_knn", preview)
+    assert not Promotion.objects.filter(model_version=version).exists()
     visit("analyst", "promotion_new", data=form, status=302)
-    first = Promotion.objects.get().plan["steps"][0]
-    assert first == {"weight_pct": 20, "hold_s": 90.0, "min_answers": 50}
+    plan = Promotion.objects.get(model_version=version).plan
+    assert plan["steps"][0] == {
+        "weight_pct": 20,
+        "hold_s": 90.0,
+        "min_answers": 50,
+        "mirror_pct": 0,
+        "ends_by": "plan",
+    }
+    assert plan["checks"]["max_error_ratio"] == 0.02
 
 
 def test_who_may_not_ask_is_told_so(world, visit):

@@ -6,10 +6,12 @@ import pytest
 from django.utils import timezone
 
 from deployments_app.models import Deployment, Rollout, Workload
+from deployments_app.plan_templates import TEMPLATES
 from deployments_app.selectors import rollout_feed
 from deployments_app.services import advance as loop
 from deployments_app.services.rollouts import (
     abort_rollout,
+    conclude_rollout,
     explain_rollout,
     pause_rollout,
     promote_now,
@@ -19,7 +21,7 @@ from deployments_app.services.rollouts import (
 from deployments_app.services.starts import start_rollout
 from deployments_app.services.verdicts import record_verdict
 from deployments_app.tests.factories import QUICK_PLAN, pass_step, verbs
-from portal.core.errors import Conflict, InvalidTransition, NotPermitted, StaleState
+from portal.core.errors import Conflict, InvalidInput, InvalidTransition, NotPermitted, StaleState
 from portal.core.models import Event
 from portal.core.testing import at_once
 
@@ -290,6 +292,50 @@ def test_the_phase_is_one_event_and_not_one_for_every_number(world):
         world.advance(rollout)
         assert rollout.reason == f"held: needs {missing} more"
     assert verbs(rollout).count("rollout.noted") == 1
+
+
+def test_blue_green_is_loaded_unseen_and_switched_at_once_by_a_person(world):
+    rollout = canary(world, plan=TEMPLATES["blue_green"].plan.to_json())
+    assert weights(world) == (1, 2, 0)
+    world.advance(rollout, 3)
+    assert (rollout.status, weights(world)) == ("progressing", (1, 2, 0))
+    assert rollout.reason == "preview (step 1 of 2): waiting for somebody to look at it and promote it"
+    promote_now(world.operator, world.shop, rollout)
+    assert weights(world) == (2, None, 0)
+    rollout.refresh_from_db()
+    assert rollout.status == "succeeded"
+
+
+def test_a_shadow_copies_requests_until_it_passes(world):
+    rollout = canary(world, plan=TEMPLATES["shadow_first"].plan.to_json())
+    row = Deployment.objects.get(pk=world.deployment.pk)
+    assert (weights(world), row.canary_mirror_pct) == ((1, 2, 0), 25)
+    assert "answers a copy of 25 % of requests, unseen" in rollout.reason
+    step_now(world.operator, world.shop, rollout)
+    row.refresh_from_db()
+    assert (weights(world), row.canary_mirror_pct) == ((1, 2, 10), 0)
+
+
+@pytest.mark.parametrize(
+    ("keep", "status", "routes"), [("new", "succeeded", (2, None, 0)), ("live", "aborted", (1, None, 0))]
+)
+def test_an_ab_test_is_open_until_a_person_concludes_it(world, keep, status, routes):
+    rollout = canary(world, plan=TEMPLATES["ab"].plan.to_json())
+    pass_step(rollout)
+    world.advance(rollout, 2)
+    assert (rollout.status, weights(world)) == ("progressing", (1, 2, 50))
+    for act in (step_now, promote_now):
+        with pytest.raises(InvalidTransition, match="What can be done: pause, conclude, abort"):
+            act(world.operator, world.shop, rollout)
+    with pytest.raises(InvalidInput, match="new or live"):
+        conclude_rollout(world.operator, world.shop, rollout, "both")
+    with pytest.raises(NotPermitted):
+        conclude_rollout(world.analyst, world.shop, rollout, keep)
+    conclude_rollout(world.operator, world.shop, rollout, keep, reason="more clicks")
+    rollout.refresh_from_db()
+    assert (rollout.status, weights(world)) == (status, routes)
+    assert f"concluded the test: release {routes[0]} stays (more clicks)" in rollout.reason
+    assert verbs(rollout)[-1] == "rollout.concluded"
 
 
 class Killed(BaseException):

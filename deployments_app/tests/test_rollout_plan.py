@@ -35,6 +35,16 @@ def pending(**changes):
     return rollout(**{"status": "pending", "weight_pct": 0, "step_started_at": None, **changes})
 
 
+BLUE_GREEN = Plan(strategy="blue_green", steps=(Step(0, ends_by="person"), Step(100)), ready_within_s=120)
+TIMED = replace(BLUE_GREEN, steps=(Step(0, 60), Step(100, 60)))
+SHADOW = Plan(strategy="shadow", steps=(Step(0, 60, 50, mirror_pct=25), Step(10, 60, 100), Step(100)))
+AB = Plan(strategy="ab", steps=(Step(50, 60, 100, ends_by="person"), Step(100)), max_wait_s=600)
+
+
+def unseen(plan, **changes):
+    return rollout(plan=plan, weight_pct=0, **changes)
+
+
 READY = Observed(is_ready=True)
 AWAY = Observed(is_ready=False, reason="warming up", not_ready_since=ago(10))
 GONE = replace(AWAY, not_ready_since=ago(121))
@@ -120,6 +130,62 @@ DECISIONS = {
     ),
     "the first release never ready": (
         pending(plan=AT_ONCE, stable_number=None), GONE, "give_up", "failed", None, 0, "never ready",
+    ),
+    "blue-green begins at its preview address": (
+        pending(plan=BLUE_GREEN), READY, "shift", "progressing", 0, 0, "release 17 is ready",
+    ),
+    "blue-green waits for a person however long": (
+        unseen(BLUE_GREEN, step_started_at=ago(9_999_999)), READY,
+        "wait", None, None, None, "preview (step 1 of 2): waiting for somebody to look at it and promote it",
+    ),
+    "blue-green by the plan holds": (
+        unseen(TIMED, step_started_at=ago(30)), READY,
+        "wait", None, None, None, "preview (step 1 of 2): holding",
+    ),
+    "blue-green by the plan switches at once, without verdict": (
+        unseen(TIMED), READY, "shift", None, 1, 100, "the time to look at it is over",
+    ),
+    "blue-green is watched after the switch": (
+        rollout(plan=TIMED, step=1, weight_pct=100, step_started_at=ago(30)),
+        replace(READY, verdict=Verdict("fail", "3 % of answers were errors")),
+        "give_up", "failed", None, 0, "release 16 serves everybody again",
+    ),
+    "blue-green's servers stay away": (
+        unseen(BLUE_GREEN), GONE, "give_up", "failed", None, 0, "no server ready for 2 minutes",
+    ),
+    "a shadow begins unseen": (pending(plan=SHADOW), READY, "shift", "progressing", 0, 0, "is ready"),
+    "a shadow is judged": (unseen(SHADOW), READY, "wait", None, None, None, "no verdict yet"),
+    "a shadow holds": (
+        unseen(SHADOW, step_started_at=ago(30)), replace(READY, verdict=PASS),
+        "wait", None, None, None, "shadow (step 1 of 3): holding",
+    ),
+    "a shadow needs answers of both": (
+        unseen(SHADOW), replace(READY, verdict=replace(PASS, canary_answers=20)),
+        "wait", None, None, None, "needs 30 more answers from the new release",
+    ),
+    "a shadow that passes is shown to the first": (
+        unseen(SHADOW), replace(READY, verdict=PASS), "shift", None, 1, 10, "all checks passed",
+    ),
+    "a shadow that fails is never seen": (
+        unseen(SHADOW), replace(READY, verdict=Verdict("fail", "every list was empty")),
+        "give_up", "failed", None, 0, "every list was empty",
+    ),
+    "an A/B test stays open whatever passes and however long": (
+        rollout(plan=AB, weight_pct=50, step_started_at=ago(9_999_999)), replace(READY, verdict=PASS),
+        "wait", None, None, None,
+        "A/B (step 1 of 2): open until somebody concludes which release is kept; all checks pass so far",
+    ),
+    "an A/B test does not pause for what is inconclusive": (
+        rollout(plan=AB, weight_pct=50), replace(READY, verdict=Verdict("inconclusive")),
+        "wait", None, None, None, "the checks do not agree",
+    ),
+    "an A/B test stops when the checks fail": (
+        rollout(plan=AB, weight_pct=50), replace(READY, verdict=Verdict("fail", "errors")),
+        "give_up", "failed", None, 0, "errors; release 16",
+    ),
+    "a canary step that a person ends": (
+        rollout(plan=Plan(steps=(Step(10, ends_by="person"), Step(100)))), replace(READY, verdict=PASS),
+        "wait", None, None, None, "canary (step 1 of 2): waiting for somebody to take the next step",
     ),
     "rollback waits for servers that are not loaded": (
         pending(kind="rollback", plan=AT_ONCE, started_at=ago(5)), AWAY,

@@ -9,12 +9,15 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from deployments_app import plan_words, selectors
 from deployments_app import request_words as words
-from deployments_app import selectors
 from deployments_app.forms import PressForm, PromotionForm
 from deployments_app.models import Promotion
+from deployments_app.plan_rules import DEFAULT_PLAN
+from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services import promotions, reviews, starts
 from deployments_app.services.evidence import preview_gates
+from deployments_app.services.previews import PromotionPreview, preview_promotion
 from models_app.models import ModelVersion
 from models_app.selectors import model_version, model_versions
 from portal.core.errors import Conflict, InvalidInput
@@ -67,28 +70,60 @@ def promotion_new(request: ShopRequest) -> HttpResponse:
     if not chosen or not deployments:
         return _nothing_to_ask(request, chosen, bool(deployments))
     version = model_version(request.shop, chosen)
-    form = PromotionForm(deployments, request.POST or None, initial={"deployment": _wanted(request)})
+    form = PromotionForm(
+        deployments,
+        request.POST or None,
+        initial={"deployment": _wanted(request)},
+        edit=_plan_to_edit(request, deployments),
+    )
+    preview = None
     if request.method == "POST" and form.is_valid():
         try:
-            promotion = promotions.request_promotion(
-                request.actor,
-                request.shop,
-                version,
-                form.chosen_deployment(),
-                plan=form.chosen_plan(),
-                comment=form.cleaned_data["comment"],
-            )
+            if "preview" in request.POST:
+                preview = _preview(request, version, form)
+            else:
+                promotion = promotions.request_promotion(
+                    request.actor,
+                    request.shop,
+                    version,
+                    form.chosen_deployment(),
+                    plan=form.chosen_plan(),
+                    comment=form.cleaned_data["comment"],
+                )
+                messages.success(request, "Sent. The evidence is frozen; somebody else decides.")
+                return redirect("promotion_detail", request.shop.slug, promotion.pk)
         except (InvalidInput, Conflict) as error:
             form.add_problems(error)
-        else:
-            messages.success(request, "Sent. The evidence is frozen; somebody else decides.")
-            return redirect("promotion_detail", request.shop.slug, promotion.pk)
+    if request.method != "POST":
+        preview = _preview(request, version, form)
     return render(
         request,
         "deployments_app/promotion_new.html",
-        _new_context(version, form),
-        status=422 if form.errors else 200,
+        {**_new_context(version, form), "preview": preview},
+        status=422 if form.errors and "preview" not in request.POST else 200,
     )
+
+
+def _plan_to_edit(request: ShopRequest, deployments: list[Any]) -> dict[str, Any] | None:
+    """Find the plan that the rows begin with: a template's, or the placement's own."""
+    name = request.GET.get("edit", "")
+    if name in TEMPLATES:
+        return TEMPLATES[name].plan.to_json()
+    if name == "default":
+        target = next((each for each in deployments if each.pk == _wanted(request)), deployments[0])
+        return target.environment.default_plan or DEFAULT_PLAN.to_json()
+    return None
+
+
+def _preview(request: ShopRequest, version: ModelVersion, form: PromotionForm) -> PromotionPreview:
+    """Show what the chosen plan would do; a page that was just opened shows what it begins with."""
+    if form.is_bound:
+        target, plan = form.chosen_deployment(), form.chosen_plan()
+    else:
+        named = form["deployment"].value()
+        target = next((each for each in form.deployments if each.pk == named), form.deployments[0])
+        plan = _plan_to_edit(request, form.deployments)
+    return preview_promotion(request.actor, request.shop, version, target, plan)
 
 
 def _wanted(request: ShopRequest) -> str | None:
@@ -107,7 +142,7 @@ def _new_context(version: ModelVersion, form: PromotionForm) -> dict[str, Any]:
         "form": form,
         "target": target,
         "is_live": is_live,
-        "presets": form.presets(target),
+        "tiles": form.tiles(target),
         "verdict": words.verdict(
             {
                 "verdicts": verdicts,
@@ -220,8 +255,9 @@ def _context(request: ShopRequest, promotion: Promotion) -> dict[str, Any]:
             {"number": number, "user": each["user"], "is_current": number == at}
             for number, each in enumerate(shoppers, 1)
         ],
-        "steps": words.plan_steps(promotion.plan, known),
-        "stop_rule": words.stop_rule(promotion.plan),
+        "steps": plan_words.plan_steps(promotion.plan, known),
+        "stop_rule": plan_words.stop_rule(promotion.plan),
+        "kind_of_plan": plan_words.kind_of_plan(promotion.plan),
         "is_first": promotion.champion_id is None,
         "metric_rows": words.metric_rows(evidence),
         "evidence": evidence,

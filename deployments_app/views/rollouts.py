@@ -1,5 +1,6 @@
 """Pages of rollouts: what happens right now, and the way back."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -22,11 +23,12 @@ from portal.core.snippets import curl
 
 FEED = 40
 MEASURING = timedelta(seconds=35)  # gateways still report on a rollback for so long after it
-ACTS = {
+ACTS: dict[str, tuple[Callable[..., Rollout], str]] = {
     "pause": (rollouts.pause_rollout, "Paused. Shares stay as they are."),
     "resume": (rollouts.resume_rollout, "Going on."),
     "step": (rollouts.step_now, "The next step is taken."),
     "promote": (rollouts.promote_now, "Everybody gets it now."),
+    "conclude": (rollouts.conclude_rollout, "Concluded. Everybody gets the release that stays."),
     "abort": (rollouts.abort_rollout, "Called off. Everybody gets the live release again."),
 }
 
@@ -60,12 +62,13 @@ def rollout_act(request: ShopRequest, rollout_id: str) -> HttpResponse:
     """Pause, resume, next step, promote now or abort; `do` says which."""
     rollout = selectors.rollout(request.shop, rollout_id)
     pressed = PressForm(request.POST).read()
-    do = pressed["do"]
+    do, _, keep = pressed["do"].partition(" ")
     if do not in ACTS:
         raise InvalidInput(f"A rollout can be told to {', '.join(ACTS)}; not {do[:40]!r}.")
     act, told = ACTS[do]
     try:
-        act(request.actor, request.shop, rollout, lock_version=pressed["lock_version"])
+        which = (keep,) if do == "conclude" else ()
+        act(request.actor, request.shop, rollout, *which, lock_version=pressed["lock_version"])
     except Conflict as error:
         messages.error(request, error.detail)
     else:

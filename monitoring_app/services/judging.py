@@ -33,10 +33,10 @@ def judge_rollouts(deployment_ids: Iterable[str]) -> None:
 
 def judge_rollout(rollout: Rollout, now: datetime) -> None:
     """Judge the rollout's present step from what its arms did since the step began."""
-    if rollout.step_started_at is None or rollout.weight_pct == 0:
-        return
     plan = read_plan(rollout.plan)
     step = plan.steps[rollout.step]
+    if rollout.step_started_at is None or not step.is_measured:
+        return
     canary = numbers_since(rollout.release_id, rollout.step_started_at, now)
     stable = None
     if rollout.from_release_id is not None and rollout.weight_pct < 100:

@@ -150,7 +150,7 @@ ROUTES: dict[str, Route] = {
         POST=do(
             "promotions.request",
             302,
-            {"version": "@model version", "deployment": "@deployment", "plan": "quick"},
+            {"version": "@model version", "deployment": "@deployment", "plan": "careful"},
         ),
     ),
     "promotion_detail": page("request", GET=read("promotions.read")),
@@ -267,6 +267,15 @@ ROUTES: dict[str, Route] = {
         GET=read("promotions.read"),
         POST=do("promotions.request", 201, {"model_version": "@model version", "deployment": "@deployment"}),
     ),
+    "api_promotion_preview": api(
+        POST=do(
+            "promotions.request",
+            200,
+            {"model_version": "@model version", "deployment": "@deployment"},
+            events=0,
+        )
+    ),
+    "api_plan_templates": api(GET=read("promotions.read")),
     "api_promotion": api("request", GET=read("promotions.read")),
     "api_promotion_approve": api(
         "request", POST=do("promotions.review", 200, {"comment": "It looks right."}, events=2)
@@ -283,6 +292,7 @@ ROUTES: dict[str, Route] = {
     "api_rollout_step": api("progressing", POST=do("rollouts.operate", 200)),
     "api_rollout_promote": api("progressing", POST=do("rollouts.operate", 200, events=2)),
     "api_rollout_abort": api("progressing", POST=do("rollouts.operate", 200)),
+    "api_rollout_conclude": api("testing", POST=do("rollouts.operate", 200, {"keep": "new"}, events=2)),
     "api_rollout_note": api("progressing", PUT=do("rollouts.operate", 200, {"comment": "Because."})),
 }
 

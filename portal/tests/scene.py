@@ -7,6 +7,7 @@ from django.forms import Form
 from django.test import Client, override_settings
 
 from deployments_app.models import Deployment
+from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services.keys import issue_serving_key
 from deployments_app.services.rollouts import abort_rollout, pause_rollout
 from deployments_app.tests.factories import World, make_world
@@ -103,10 +104,11 @@ def _fill_deployments(scene: Scene) -> None:
         "request": open_request.pk,
         "key": key.pk,
     }
-    for name in ("progressing", "paused", "waiting"):
+    for name in ("progressing", "paused", "waiting", "testing"):
         place = _place(world, name)
         place.make_live()
-        rollout = place.advance(place.start(), 3)
+        plan = TEMPLATES["ab"].plan.to_json() if name == "testing" else None
+        rollout = place.advance(place.start(plan=plan), 3)
         assert rollout.status == "progressing", (rollout.status, rollout.reason)
         ids[name] = rollout.pk
         if name == "paused":

@@ -1,0 +1,186 @@
+"""The form of a plan: a template as it is, or steps and limits of one's own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+
+from deployments_app.models import Deployment
+from deployments_app.plan_rules import DEFAULT_PLAN, Plan, read_plan
+from deployments_app.plan_templates import TEMPLATES
+from deployments_app.plan_words import STRATEGY_WORDS, plan_sentence
+from portal.core.errors import PortalError
+
+OWN_STEPS = 6
+STEP_FIELDS = ("weight_pct", "hold_min", "min_answers", "mirror_pct", "person")
+# Where a refusal's pointer leads to in the form.
+_PLACES = {"hold_s": "hold_min", "ends_by": "person"}
+_LIMITS = {"max_wait_s": "max_wait_h", "max_error_ratio": "max_error_pct", "p95_ratio": "p95_ratio"}
+
+
+class PlanForm(forms.Form):
+    """Which plan. "default" is the placement's own, "own" the rows below, the others are templates."""
+
+    plan = forms.ChoiceField(
+        label="Plan",
+        choices=[
+            ("default", "As this placement does it"),
+            *((each.name, each.title) for each in TEMPLATES.values()),
+            ("own", "My own"),
+        ],
+        initial="default",
+        widget=forms.RadioSelect,
+    )
+    strategy = forms.ChoiceField(label="Kind", choices=list(STRATEGY_WORDS.items()), required=False)
+    max_wait_h = forms.FloatField(
+        min_value=0,
+        required=False,
+        label="Wait for data at most, hours",
+        help_text="Beyond the time a step is held; then it pauses.",
+        widget=forms.NumberInput({"step": "any"}),
+    )
+    max_error_pct = forms.FloatField(
+        min_value=0,
+        max_value=100,
+        required=False,
+        label="Errors at most, %",
+        widget=forms.NumberInput({"step": "any"}),
+    )
+    p95_ratio = forms.FloatField(
+        min_value=1,
+        max_value=100,
+        required=False,
+        label="p95 at most, × the live release’s",
+        widget=forms.NumberInput({"step": "any"}),
+    )
+
+    def __init__(self, *args: Any, edit: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """edit: a plan that the rows begin with."""
+        if edit is not None:
+            options["initial"] = {**(options.get("initial") or {}), **_values_of(read_plan(edit))}
+        super().__init__(*args, **options)
+        for at in range(1, OWN_STEPS + 1):
+            self.fields |= _step_fields(at)
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        if values.get("plan") == "own" and not self._own_steps(values):
+            self.add_error("weight_pct_1", "Set at least one step; the last one is 100 %.")
+        return values
+
+    def chosen_plan(self) -> dict[str, Any] | None:
+        """The plan as a service takes it; None is the placement's own."""
+        values, name = self.cleaned_data, self.cleaned_data["plan"]
+        if name == "default":
+            return None
+        if name != "own":
+            return TEMPLATES[name].plan.to_json()
+        limits = {
+            "max_error_ratio": _share(values.get("max_error_pct")),
+            "p95_ratio": values.get("p95_ratio"),
+        }
+        wait_h = values.get("max_wait_h")
+        return {
+            "strategy": values.get("strategy") or "canary",
+            "steps": self._own_steps(values),
+            **({} if wait_h is None else {"max_wait_s": 3600 * wait_h}),
+            "checks": {name: limit for name, limit in limits.items() if limit is not None},
+        }
+
+    def tiles(self, deployment: Deployment) -> list[dict[str, Any]]:
+        """The plans to choose from, each with its steps on one line."""
+        chosen = self["plan"].value()
+        own = deployment.environment.default_plan or DEFAULT_PLAN.to_json()
+        lines = [("default", "As this placement does it", "", plan_sentence(own))]
+        lines += [(each.name, each.title, each.note, plan_sentence(each.plan)) for each in TEMPLATES.values()]
+        lines.append(("own", "My own", "With the steps and limits below.", ""))
+        return [
+            {"value": value, "title": title, "note": note, "steps": steps, "is_chosen": value == chosen}
+            for value, title, note, steps in lines
+        ]
+
+    def own_rows(self) -> list[dict[str, Any]]:
+        """The fields of one's own steps, row by row."""
+        return [
+            {"number": at, "fields": [self[f"{name}_{at}"] for name in STEP_FIELDS]}
+            for at in range(1, OWN_STEPS + 1)
+        ]
+
+    def add_problems(self, error: PortalError) -> None:
+        """Show a refusal at the step or limit that it points to, or above the form."""
+        for item in error.errors:
+            self.add_error(self._place_of(item.get("pointer", "")), item["detail"])
+        if not error.errors:
+            self.add_error(None, error.detail)
+
+    def _place_of(self, pointer: str) -> str | None:
+        parts = pointer.strip("/").split("/")
+        if len(parts) == 3 and parts[0] == "steps":
+            name = f"{_PLACES.get(parts[2], parts[2])}_{int(parts[1]) + 1}"
+        else:
+            name = _LIMITS.get(parts[-1], parts[-1])
+        return name if name in self.fields else None
+
+    def _own_steps(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "weight_pct": values[f"weight_pct_{at}"],
+                "hold_s": 60 * (values.get(f"hold_min_{at}") or 0),
+                "min_answers": values.get(f"min_answers_{at}") or 0,
+                "mirror_pct": values.get(f"mirror_pct_{at}") or 0,
+                "ends_by": "person" if values.get(f"person_{at}") else "plan",
+            }
+            for at in range(1, OWN_STEPS + 1)
+            if values.get(f"weight_pct_{at}") is not None
+        ]
+
+
+def _step_fields(at: int) -> dict[str, forms.Field]:
+    return {
+        f"weight_pct_{at}": forms.IntegerField(
+            min_value=0, max_value=100, required=False, label=f"Share of step {at}, %"
+        ),
+        f"hold_min_{at}": forms.FloatField(
+            min_value=0,
+            required=False,
+            label=f"Held for, minutes (step {at})",
+            widget=forms.NumberInput({"step": "any"}),
+        ),
+        f"min_answers_{at}": forms.IntegerField(
+            min_value=0, required=False, label=f"Answers an arm (step {at})"
+        ),
+        f"mirror_pct_{at}": forms.IntegerField(
+            min_value=0, max_value=100, required=False, label=f"Copies of requests, % (step {at})"
+        ),
+        f"person_{at}": forms.BooleanField(required=False, label=f"A person ends step {at}"),
+    }
+
+
+def _values_of(plan: Plan) -> dict[str, Any]:
+    """Fill the rows with a plan."""
+    values: dict[str, Any] = {
+        "plan": "own",
+        "strategy": plan.strategy,
+        "max_wait_h": _plain(plan.max_wait_s / 3600),
+        "max_error_pct": _plain(100 * plan.checks.max_error_ratio),
+        "p95_ratio": _plain(plan.checks.p95_ratio),
+    }
+    for at, step in enumerate(plan.steps[:OWN_STEPS], 1):
+        values |= {
+            f"weight_pct_{at}": step.weight_pct,
+            f"hold_min_{at}": _plain(step.hold_s / 60),
+            f"min_answers_{at}": step.min_answers or None,
+            f"mirror_pct_{at}": step.mirror_pct or None,
+            f"person_{at}": step.ends_by == "person",
+        }
+    return values
+
+
+def _plain(number: float) -> float | None:
+    """Write whole numbers without a point, and nothing for 0."""
+    rounded = round(number, 4)
+    return (int(rounded) if rounded == int(rounded) else rounded) or None
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100

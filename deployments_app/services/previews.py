@@ -1,0 +1,101 @@
+"""What a promotion would do before anybody asks for it: steps with dates, shoppers, and what changes."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.db.models import Max
+from django.utils import timezone
+
+from deployments_app.backends.base import Preview, PreviewingBackend, ReleaseSpec
+from deployments_app.models import Deployment, Release
+from deployments_app.plan_rules import AT_ONCE, DEFAULT_PLAN, validate_plan
+from deployments_app.plan_words import plan_steps
+from deployments_app.services.workloads import backend_for, release_spec
+from models_app.models import ModelVersion
+from portal.core.actors import Actor
+from portal.core.errors import BackendError, NotFound
+from portal.core.models import Shop
+from portal.core.permissions import authorize
+
+SHOWN = {
+    "release_number": "Release",
+    "model": "Model",
+    "model_version": "Version",
+    "algorithm": "Algorithm",
+    "digest": "Files (SHA-256)",
+    "replicas": "Servers",
+}
+
+
+@dataclass(frozen=True)
+class PromotionPreview:
+    """plan: complete; steps: as `plan_steps` has them; changes: the release spec beside the live one's.
+
+    backend: what the backend itself would make and change, where it can tell.
+    """
+
+    plan: dict[str, Any]
+    steps: list[dict[str, Any]]
+    changes: list[dict[str, Any]]
+    backend: Preview | None
+
+
+def preview_promotion(
+    actor: Actor,
+    shop: Shop,
+    version: ModelVersion,
+    deployment: Deployment,
+    plan: dict[str, Any] | None = None,
+) -> PromotionPreview:
+    """Say what a request would lead to if it were approved now; changes nothing."""
+    authorize(actor, "promotions.request", shop)
+    if deployment.shop_id != shop.pk or version.registered_model.shop_id != shop.pk:
+        raise NotFound("There is no such placement or model version here.")
+    chosen = validate_plan(plan or deployment.environment.default_plan or DEFAULT_PLAN.to_json())
+    if deployment.stable_id is None:
+        chosen = AT_ONCE.to_json()
+    spec = release_spec(_next_release(deployment, version))
+    live = release_spec(deployment.stable) if deployment.stable is not None else None
+    return PromotionPreview(
+        plan=chosen,
+        steps=plan_steps(chosen, version.run.dataset_version.user_count, timezone.now()),
+        changes=compare_specs(live, spec),
+        backend=_ask_backend(deployment, spec),
+    )
+
+
+def compare_specs(live: ReleaseSpec | None, new: ReleaseSpec) -> list[dict[str, Any]]:
+    """Put what a backend is told of two releases side by side."""
+    names = {each.name for each in fields(ReleaseSpec)}
+    return [
+        {
+            "name": name,
+            "label": label,
+            "live": None if live is None else getattr(live, name),
+            "new": getattr(new, name),
+            "is_changed": live is None or getattr(live, name) != getattr(new, name),
+        }
+        for name, label in SHOWN.items()
+        if name in names
+    ]
+
+
+def _next_release(deployment: Deployment, version: ModelVersion) -> Release:
+    """Describe the release that an approval would make; it is not saved."""
+    last = Release.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"] or 0
+    return Release(
+        deployment=deployment,
+        number=last + 1,
+        model_version=version,
+        artifact_digest=version.artifact_digest,
+    )
+
+
+def _ask_backend(deployment: Deployment, spec: ReleaseSpec) -> Preview | None:
+    backend = backend_for(deployment.environment)
+    if not isinstance(backend, PreviewingBackend):
+        return None
+    try:
+        return backend.preview(spec)
+    except BackendError as error:
+        return Preview(problem=error.detail)
