@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from deployments_app.agent_envoy import Scrape
 from deployments_app.gateway import ArmReport, Routes
 from deployments_app.gateway_bootstrap import LATENCY_BUCKETS_MS
-from deployments_app.gateway_clusters import arm_cluster, fallback_cluster, last_cluster, release_cluster
+from deployments_app.gateway_clusters import (
+    arm_cluster,
+    fallback_cluster,
+    last_cluster,
+    release_cluster,
+    shadow_cluster,
+)
 
 Arm = tuple[str, str]  # deployment id, release id
 
@@ -36,6 +42,9 @@ class ArmCounts:
         """Learn which clusters belong to which arm; earlier ones stay known."""
         self._arms = [(each.id, arm.release_id) for each in routes.deployments for arm in each.arms]
         for deployment in routes.deployments:
+            if deployment.shadow is not None:  # copies of requests: the shadow is judged by them
+                own = deployment.shadow.release_id
+                self._clusters[shadow_cluster(own)] = ((deployment.id, own), "arm")
             for own in (arm.release_id for arm in deployment.arms):
                 arm = (deployment.id, own)
                 self._clusters[arm_cluster(own, own)] = (arm, "arm")

@@ -22,7 +22,7 @@ VERSIONS = {
     "keys": "extension_config_discovery.http_filter.envoy.filters.http.jwt_authn.version_text",
     "routes": "http.gateway.rds.main.version_text",
 }
-CLUSTERS = "arm|release|fallback|last"
+CLUSTERS = "arm|release|fallback|last|shadow"
 NAMES = "completed|5xx|retry|retry_success|total|active|time"
 SCRAPE = rf"^cluster\.({CLUSTERS})/.*\.upstream_rq_({NAMES})$|^server\.uptime$"
 BUCKET = re.compile(r"B([0-9.]+)\([0-9]+,([0-9]+)\)")

@@ -7,7 +7,8 @@ Per release with an arm, by name:
 - `fallback/{r}/{s}`   the servers of stable `s`, answering for arm `r`; apart, so that it is counted
 - `arm/{r}/{s}`        what routes point at: an aggregate of `release/{r}`, `fallback/{r}/{s}`
 - `arm/{r}/{r}`        the same for a release that is stable, or would be after a rollback: `last/{r}`
-- `probe/{r}/{s}`      the same servers for measurements, so that they never count as shoppers
+- `probe/{r}/{s}`      the same servers for measurements and previews, so that they never count as shoppers
+- `shadow/{r}`         the same servers for copies of requests: what they do harms no shopper's request
 
 A name never changes its list, and the arms a rollback needs exist before it: it only changes routes.
 """
@@ -34,6 +35,11 @@ def arm_cluster(release_id: str, stable: str) -> str:
 def probe_cluster(release_id: str, stable: str) -> str:
     """Name the cluster that measurements of an arm go to."""
     return f"probe/{release_id}/{stable}"
+
+
+def shadow_cluster(release_id: str) -> str:
+    """Name the cluster that copies of requests go to."""
+    return f"shadow/{release_id}"
 
 
 def release_cluster(release_id: str) -> str:
@@ -70,6 +76,8 @@ def _deployment_clusters(deployment: DeploymentRoute) -> Iterator[Resource]:
         yield _servers(last, arm, is_last=True)
         yield _ordered(arm_cluster(own, own), [last])
         yield _ordered(probe_cluster(own, own), [last])
+        if deployment.shadow is not None and deployment.shadow.release_id == own:
+            yield _servers(shadow_cluster(own), arm, is_last=True)
         if stable is not None and stable is not arm:
             fallback = fallback_cluster(own, stable.release_id)
             yield _servers(release_cluster(own), arm, is_last=False)

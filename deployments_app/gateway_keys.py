@@ -17,27 +17,33 @@ FILTER_TYPE = f"{TYPE}envoy.extensions.filters.http.jwt_authn.v3.JwtAuthenticati
 
 
 def build_keys(deployments: tuple[DeploymentRoute, ...], agent_key: dict[str, Any]) -> list[Resource]:
-    """Build the filter that checks keys; `agent_key` is the public JWK that measurements are signed with."""
-    closed = [deployment for deployment in deployments if not deployment.is_open]
+    """Build the filter that checks keys; `agent_key` is the public JWK that measurements are signed with.
+
+    Open deployments have their keys here too: their preview asks for one.
+    """
     return [
         {
             "@type": f"{TYPE}envoy.config.core.v3.TypedExtensionConfig",
             "name": FILTER,
             "typed_config": {
                 "@type": FILTER_TYPE,
-                "providers": {each.audience: _provider(each, agent_key) for each in closed},
-                "requirement_map": {each.audience: {"provider_name": each.audience} for each in closed},
+                "providers": {each.audience: _provider(each, agent_key) for each in deployments},
+                "requirement_map": {each.audience: {"provider_name": each.audience} for each in deployments},
             },
         }
     ]
 
 
-def require_key(deployment: DeploymentRoute) -> Resource:
-    """Build a route's part: which requirement holds there. One that is not known refuses every request."""
+def require_key(deployment: DeploymentRoute, *, always: bool = False) -> Resource:
+    """Build a route's part: which requirement holds there. One that is not known refuses every request.
+
+    always: also where the deployment is open.
+    """
+    is_open = deployment.is_open and not always
     return {
         FILTER: {
             "@type": f"{TYPE}envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
-            **({"disabled": True} if deployment.is_open else {"requirement_name": deployment.audience}),
+            **({"disabled": True} if is_open else {"requirement_name": deployment.audience}),
         }
     }
 

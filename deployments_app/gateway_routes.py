@@ -8,12 +8,21 @@ stays as it is. Whoever says neither goes to an arm at random.
 
 from typing import Any
 
-from deployments_app.gateway_clusters import TYPE, Resource, arm_cluster, is_served, probe_cluster
+from deployments_app.gateway_clusters import (
+    TYPE,
+    Resource,
+    arm_cluster,
+    is_served,
+    probe_cluster,
+    shadow_cluster,
+)
 from deployments_app.gateway_keys import require_key
 from deployments_app.gateway_wire import Arm, DeploymentRoute, Routes
 
 ROUTE_CONFIGURATION = "main"
 PROBE_HEADER = "x-aisle-probe"
+RELEASE_HEADER = "x-aisle-release"  # of a measurement that asks one release
+PREVIEW = "preview"
 TIMEOUT = "2s"
 # A server that has said nothing by then is left: stable is asked too, and the first answer counts.
 PATIENCE = "0.3s"
@@ -50,13 +59,14 @@ def build_routes(routes: Routes, probe_mark: str) -> list[Resource]:
 def _deployment_routes(deployment: DeploymentRoute, probe_mark: str) -> list[Resource]:
     path = f"/{deployment.shop}/{deployment.slug}/"
     guarded = {"typed_per_filter_config": require_key(deployment)}
+    previews = _preview_routes(deployment, path)
     if not is_served(deployment):
-        return [{"match": {"prefix": path}, **_answer(503, ""), **guarded}]
+        return [*previews, {"match": {"prefix": path}, **_answer(503, ""), **guarded}]
 
     by_user = [_hash_of_path("user", deployment.salt)]
     by_session = [_hash_of_path("session", deployment.salt)]
     by_header = [_hash_of_header("x-user-id", deployment.salt)]
-    probe = {"headers": [{"name": PROBE_HEADER, "string_match": {"exact": probe_mark}}]}
+    probe: Resource = {"headers": [_is(PROBE_HEADER, probe_mark)]}
     marked: Resource = {"request_headers_to_add": [_header(PROBE_HEADER, "1")]}
 
     def has(parameter: str) -> Resource:
@@ -64,13 +74,79 @@ def _deployment_routes(deployment: DeploymentRoute, probe_mark: str) -> list[Res
 
     batches = {**_to_arms(deployment, by_header), "retry_policy": _retry_policy(PATIENCE_BATCH)}
     cases: list[tuple[Resource, Resource, Resource]] = [
+        *_one_release_each(deployment, path, probe, marked),
         ({"prefix": path, **has("user"), **probe}, _to_arms(deployment, by_user, probe=True), marked),
         ({"prefix": f"{path}v2/"}, batches, {}),
         ({"prefix": path, **has("user")}, _to_arms(deployment, by_user), {}),
         ({"prefix": path, **has("session")}, _to_arms(deployment, by_session), {}),
         ({"prefix": path}, _to_arms(deployment, by_header), {}),
     ]
-    return [{"match": match, "route": action, **extra, **guarded} for match, action, extra in cases]
+    return [
+        *previews,
+        *({"match": match, "route": action, **extra, **guarded} for match, action, extra in cases),
+    ]
+
+
+def _preview_routes(deployment: DeploymentRoute, path: str) -> list[Resource]:
+    """Lead the preview address to its release, with a key in any case; who looks is no shopper."""
+    arm = next((each for each in deployment.arms if each.release_id == deployment.preview), None)
+    if arm is None:
+        return []
+    headers = [*_told(deployment, arm.release_id, PREVIEW), _header(PROBE_HEADER, "1")]
+    return [
+        {
+            "match": {"prefix": f"{path}{PREVIEW}/"},
+            "route": {**_to_one(arm.release_id), "prefix_rewrite": path},
+            "request_headers_to_add": headers,
+            "typed_per_filter_config": require_key(deployment, always=True),
+        }
+    ]
+
+
+def _one_release_each(
+    deployment: DeploymentRoute, path: str, probe: Resource, marked: Resource
+) -> list[tuple[Resource, Resource, Resource]]:
+    """Lead a measurement to the release that it names: the two that a shadow is about."""
+    if deployment.shadow is None:
+        return []
+    return [
+        (
+            {"prefix": path, "headers": [*probe["headers"], _is(RELEASE_HEADER, release)]},
+            _to_one(release),
+            {
+                "request_headers_to_add": [
+                    *marked["request_headers_to_add"],
+                    *_told(deployment, release, "compared"),
+                ]
+            },
+        )
+        for release in (deployment.stable, deployment.shadow.release_id)
+        if release is not None
+    ]
+
+
+def _to_one(release: str) -> Resource:
+    return {"cluster": probe_cluster(release, release), "timeout": TIMEOUT}
+
+
+def _mirrors(deployment: DeploymentRoute) -> Resource:
+    """Send a copy of a share of requests to the shadow; Envoy drops what it answers."""
+    shadow = deployment.shadow
+    if shadow is None:
+        return {}
+    share = {"numerator": shadow.mirror_pct, "denominator": "HUNDRED"}
+    told = _told(deployment, shadow.release_id, "shadow")
+    return {
+        "request_mirror_policies": [
+            {
+                "cluster": shadow_cluster(shadow.release_id),
+                "runtime_fraction": {"default_value": share},
+                "trace_sampled": False,
+                "disable_shadow_host_suffix_append": True,
+                "request_headers_mutations": [{"append": each} for each in told],
+            }
+        ]
+    }
 
 
 def _to_arms(deployment: DeploymentRoute, hash_policy: list[Resource], *, probe: bool = False) -> Resource:
@@ -81,6 +157,7 @@ def _to_arms(deployment: DeploymentRoute, hash_policy: list[Resource], *, probe:
         },
         "hash_policy": hash_policy,
         "timeout": TIMEOUT,
+        **({} if probe else _mirrors(deployment)),
     }
 
 
@@ -117,12 +194,17 @@ def _weighted(deployment: DeploymentRoute, arm: Arm, probe: bool) -> Resource:
     return {
         "name": name_cluster(arm.release_id, deployment.stable or arm.release_id),
         "weight": arm.weight_pct or 100,
-        "request_headers_to_add": [
-            _header("x-aisle-arm", arm.release_id),
-            _header("x-aisle-variant", arm.variant),
-            _header("x-aisle-deployment", deployment.id),
-        ],
+        "request_headers_to_add": _told(deployment, arm.release_id, arm.variant),
     }
+
+
+def _told(deployment: DeploymentRoute, release: str, variant: str) -> list[Resource]:
+    """Tell a model server for which arm it answers."""
+    return [
+        _header("x-aisle-arm", release),
+        _header("x-aisle-variant", variant),
+        _header("x-aisle-deployment", deployment.id),
+    ]
 
 
 def _hash_of_path(parameter: str, salt: str) -> Resource:
@@ -141,6 +223,10 @@ def _hash(header: str, regex: str, salt: str) -> Resource:
 
 def _header(name: str, value: str) -> dict[str, Any]:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def _is(name: str, value: str) -> Resource:
+    return {"name": name, "string_match": {"exact": value}}
 
 
 def _answer(status: int, body: str) -> Resource:

@@ -7,7 +7,7 @@ Everything from the wire is checked here, so that neither side has to look twice
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,8 +45,23 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A release that gets a copy of a share of requests; nobody sees its answers.
+
+    An agent also asks it and stable for the same shoppers, and reports how their lists differ.
+    """
+
+    rollout_id: str
+    release_id: str
+    mirror_pct: int
+
+
+@dataclass(frozen=True)
 class DeploymentRoute:
-    """Where `/{shop}/{slug}/…` leads; `stable` is the release that answers when an arm fails."""
+    """Where `/{shop}/{slug}/…` leads; `stable` is the release that answers when an arm fails.
+
+    preview: the release that `/{shop}/{slug}/preview/…` leads to, always with a key.
+    """
 
     id: str
     shop: str
@@ -57,6 +72,8 @@ class DeploymentRoute:
     keys: tuple[dict[str, Any], ...] = ()  # public JWKs, one `kid` each
     is_open: bool = False  # needs no key
     watch: Watch | None = None
+    preview: str | None = None
+    shadow: Shadow | None = None
 
     @property
     def audience(self) -> str:
@@ -164,6 +181,8 @@ def _deployment_json(deployment: DeploymentRoute) -> dict[str, Any]:
             "from_release": watch.from_release,
             "to_release": watch.to_release,
         },
+        "preview": deployment.preview,
+        "shadow": None if deployment.shadow is None else asdict(deployment.shadow),
     }
 
 
@@ -172,9 +191,8 @@ def _deployment(data: object, where: str) -> DeploymentRoute:
     arms = tuple(
         _arm(each, f"{where}.arms[{index}]") for index, each in enumerate(read_list(own, "arms", where))
     )
-    stable = None if own.get("stable") is None else read_text(own, "stable", where, IDENTIFIER)
-    if stable is not None and stable not in {arm.release_id for arm in arms}:
-        raise WireError(f"{where}.stable: {stable} is not one of the arms")
+    known = {arm.release_id for arm in arms}
+    stable, preview = (_one_of_the_arms(own, name, where, known) for name in ("stable", "preview"))
     if arms and sum(arm.weight_pct for arm in arms) not in (0, 100):
         raise WireError(f"{where}.arms: the weights add up to neither 100 nor 0")
     keys = tuple(
@@ -192,7 +210,29 @@ def _deployment(data: object, where: str) -> DeploymentRoute:
         keys=keys,
         is_open=read_typed(own, "is_open", bool, where),
         watch=None if own.get("watch") is None else _watch(own["watch"], f"{where}.watch"),
+        preview=preview,
+        shadow=None if own.get("shadow") is None else _shadow(own["shadow"], f"{where}.shadow", known),
     )
+
+
+def _one_of_the_arms(own: dict[str, Any], name: str, where: str, known: set[str]) -> str | None:
+    if own.get(name) is None:
+        return None
+    release = read_text(own, name, where, IDENTIFIER)
+    if release not in known:
+        raise WireError(f"{where}.{name}: {release} is not one of the arms")
+    return release
+
+
+def _shadow(data: object, where: str, known: set[str]) -> Shadow:
+    own = read_object(data, where)
+    mirror_pct = read_typed(own, "mirror_pct", int, where)
+    if not 1 <= mirror_pct <= 100:
+        raise WireError(f"{where}.mirror_pct: {mirror_pct} is not between 1 and 100")
+    release = _one_of_the_arms(own, "release_id", where, known)
+    if release is None:
+        raise WireError(f"{where}.release_id: not str")
+    return Shadow(read_text(own, "rollout_id", where, IDENTIFIER), release, mirror_pct)
 
 
 def _arm(data: object, where: str) -> Arm:

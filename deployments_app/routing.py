@@ -7,21 +7,24 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
-from deployments_app.gateway_wire import Arm, DeploymentRoute, Routes, Watch
+from deployments_app.gateway_wire import Arm, DeploymentRoute, Routes, Shadow, Watch
 from deployments_app.models import Deployment, Rollout, ServingKey, Workload
+from deployments_app.models.rollouts import ACTIVE
 
 WATCHED_FOR = timedelta(seconds=30)  # how long gateways are asked to measure a rollback
 
 _PLACEMENT = (
     "id", "slug", "shop__slug", "salt", "is_open", "stable_id", "stable__number", "canary_id",
-    "canary__number", "canary_weight_pct",
+    "canary__number", "canary_weight_pct", "canary_mirror_pct",
 )  # fmt: skip
 _SERVERS = ("release_id", "release__number", "release__deployment_id", "endpoints", "is_wanted")
-_WATCHED = ("deployment_id", "id", "received_at", "from_release_id", "release_id")
+_ROLLOUT = ("deployment_id", "id", "kind", "received_at", "from_release_id", "release_id")
 
 Row = dict[str, Any]
+Place = tuple[str, str]  # placement, release
 
 
 def routes_for_gateway(backend: str = "local") -> Routes:
@@ -40,17 +43,27 @@ def routes_for_gateway(backend: str = "local") -> Routes:
         revoked_at=None, expires_at__gt=now, deployment__environment__backend=backend
     ).values_list("deployment_id", "public_jwk"):
         keys[deployment].append(jwk)
-    watches = _watches(backend, now)
+    watches, shadows = _rollouts(backend, now)
     return Routes.of(
         backend,
         tuple(
-            _route(row, servers[row["id"]], keys[row["id"]], watches.get((row["id"], row["stable_id"])))
+            _route(
+                row,
+                servers[row["id"]],
+                keys[row["id"]],
+                watches.get((row["id"], row["stable_id"])),
+                shadows.get((row["id"], row["canary_id"])),
+            )
             for row in placements
         ),
     )
 
 
-def _route(row: Row, servers: list[Row], keys: list[Row], watch: Watch | None) -> DeploymentRoute:
+def _route(
+    row: Row, servers: list[Row], keys: list[Row], watch: Watch | None, shadowing: str | None
+) -> DeploymentRoute:
+    preview = row["canary_id"] if row["canary_id"] != row["stable_id"] else None
+    mirror_pct = row["canary_mirror_pct"]
     weights = _weights(row)
     numbers = {row["stable_id"]: row["stable__number"], row["canary_id"]: row["canary__number"]}
     numbers.pop(None, None)
@@ -79,6 +92,8 @@ def _route(row: Row, servers: list[Row], keys: list[Row], watch: Watch | None) -
         keys=tuple(sorted(keys, key=lambda jwk: str(jwk["kid"]))),
         is_open=row["is_open"],
         watch=watch,
+        preview=preview,
+        shadow=Shadow(shadowing, preview, mirror_pct) if shadowing and preview and mirror_pct else None,
     )
 
 
@@ -92,21 +107,30 @@ def _weights(row: Row) -> dict[str, int]:
     return {stable: 100 - share, canary: share}
 
 
-def _watches(backend: str, now: datetime) -> dict[tuple[str, str], Watch]:
-    """Name the fresh rollbacks whose effect is to be measured, by placement and release they lead to."""
-    rows = Rollout.objects.filter(
+def _rollouts(backend: str, now: datetime) -> tuple[dict[Place, Watch], dict[Place, str]]:
+    """Find the fresh rollbacks whose effect is to be measured, and the rollouts that copy requests.
+
+    Both by placement and by the release that they lead to.
+    """
+    fresh_rollback = Q(
         kind="rollback",
         status__in=("progressing", "succeeded"),
         received_at__gt=now - WATCHED_FOR,
         from_release__isnull=False,
-        deployment__environment__backend=backend,
-    ).values(*_WATCHED)
-    return {
-        (row["deployment_id"], row["release_id"]): Watch(
-            rollout_id=row["id"],
-            received_at=row["received_at"].isoformat(),
-            from_release=row["from_release_id"],
-            to_release=row["release_id"],
-        )
-        for row in sorted(rows, key=lambda row: row["received_at"])
-    }
+    )
+    shadowing = Q(kind="promote", status__in=ACTIVE, deployment__canary_mirror_pct__gt=0)
+    rows = Rollout.objects.filter(fresh_rollback | shadowing, deployment__environment__backend=backend)
+    watches: dict[Place, Watch] = {}
+    shadows: dict[Place, str] = {}
+    for row in sorted(rows.values(*_ROLLOUT), key=lambda row: str(row["received_at"])):
+        place = (row["deployment_id"], row["release_id"])
+        if row["kind"] == "promote":
+            shadows[place] = row["id"]
+        else:
+            watches[place] = Watch(
+                rollout_id=row["id"],
+                received_at=row["received_at"].isoformat(),
+                from_release=row["from_release_id"],
+                to_release=row["release_id"],
+            )
+    return watches, shadows

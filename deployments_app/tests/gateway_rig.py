@@ -66,6 +66,15 @@ class Upstream:
         assert self.process.stdout.readline() == "ready\n"
         return self
 
+    def seen(self) -> dict[str, Any]:
+        """Ask the model server itself what it has been asked."""
+        client = Client(self.port)
+        try:
+            found: dict[str, Any] = client.ask("/seen").json
+            return found
+        finally:
+            client.close()
+
     def signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)

@@ -7,7 +7,7 @@ import pytest
 
 from deployments_app.agent_counts import ArmCounts
 from deployments_app.agent_envoy import EnvoyAdmin, Scrape
-from deployments_app.gateway import ArmReport, Routes
+from deployments_app.gateway import ArmReport, Routes, Shadow
 from deployments_app.gateway_routes import PROBE_HEADER
 from deployments_app.tests.gateway_rig import (
     PROBE_MARK,
@@ -15,6 +15,7 @@ from deployments_app.tests.gateway_rig import (
     Upstream,
     deployment,
     running_upstreams,
+    wait_until,
 )
 
 
@@ -118,6 +119,19 @@ def test_measurements_are_not_counted_as_shoppers(gateway: Gateway, upstreams: d
         assert probe.release == pretender.release  # measured as shoppers are split
     arms = counting.read()
     assert arms["r1"].requests_total + arms["r2"].requests_total == 30
+
+
+def test_a_shadow_is_judged_by_the_copies_it_got(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
+    route = deployment(upstreams, {"r1": 100, "r2": 0}, shadow=Shadow("rol_1", "r2", 100))
+    counting = Counting(gateway, gateway.publish(route))
+    for number in range(20):
+        assert gateway.ask_for(f"u{number}").release == "r1"
+    assert gateway.ask_for("u20&fail=r2:500&sleep=r2:0.1").status == 200
+    wait_until(lambda: totals(counting.read()["r2"]) == (21, 1, 0), "the copies are counted")
+    arms = counting.read()
+    assert totals(arms["r1"]) == (21, 0, 0)
+    assert arms["r2"].latency_ms[-1][1] == 21
+    assert dict(arms["r2"].latency_ms)[80] == 20
 
 
 def test_totals_survive_a_restart_of_envoy_and_a_change_of_stable(

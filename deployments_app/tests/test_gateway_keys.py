@@ -122,6 +122,30 @@ def test_an_open_deployment_needs_no_key(gateway: Gateway, upstreams: dict[str, 
     assert ask(gateway, None, "cart").status == 401
 
 
+def test_a_preview_is_reached_by_its_address_and_with_a_key_only(
+    gateway: Gateway, upstreams: dict[str, Upstream]
+) -> None:
+    _, jwk, token = issue_key("shop/home", SOON)
+    headers = {"Authorization": f"Bearer {token}"}
+    with running_upstreams("r2") as more:
+        both = {**upstreams, **more}
+        for is_open in (True, False):
+            route = deployment(both, {"r1": 100, "r2": 0}, preview="r2", is_open=is_open, keys=(jwk,))
+            gateway.publish(route)
+            asked = gateway.ask("/shop/home/preview/recommendations?user=u1&k=3", headers=headers)
+            assert (asked.status, asked.release, asked.arm) == (200, "r2", "r2")
+            assert asked.json["target"] == "/shop/home/recommendations?user=u1&k=3"
+            assert (asked.json["headers"]["x-aisle-variant"], asked.json["headers"]["x-aisle-probe"]) == (
+                "preview",
+                "1",
+            )
+            assert gateway.ask("/shop/home/preview/recommendations?user=u1").status == 401
+            assert gateway.ask_for("u1", headers=headers).release == "r1"
+        gateway.publish(closed(upstreams, jwk))
+        over = gateway.ask("/shop/home/preview/recommendations?user=u1", headers=headers)
+        assert over.release == "r1"  # an address like any other of the placement again
+
+
 def test_a_path_that_climbs_does_not_reach_a_closed_deployment(
     gateway: Gateway, upstreams: dict[str, Upstream]
 ) -> None:

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from deployments_app.tests.gateway_rig import Gateway, Upstream, deployment, running_upstreams
+from deployments_app.gateway import Shadow
+from deployments_app.tests.envoy_hash import canaries_by_hash
+from deployments_app.tests.gateway_rig import (
+    PROBE_MARK,
+    Gateway,
+    Upstream,
+    deployment,
+    running_upstreams,
+    wait_until,
+)
 
 USERS = [f"user-{number}" for number in range(800)]
 
@@ -34,6 +43,7 @@ def test_a_shopper_stays_in_one_arm_and_a_ramp_only_adds_canaries(
     gateway.publish(deployment(upstreams, {"r1": 90, "r2": 10}))
     ten = canaries(gateway)
     assert canaries(gateway) == ten
+    assert ten == canaries_by_hash(USERS, "s1", 10)  # test_split_by_hash stands on this
     gateway.publish(deployment(upstreams, {"r1": 70, "r2": 30}))
     thirty = canaries(gateway)
     assert ten < thirty
@@ -134,3 +144,24 @@ def test_a_broken_file_leaves_the_last_good_routes_in_force(
     gateway.publish(deployment(upstreams, {"r1": 100, "r2": 0}, salt="s2"))
     gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
     assert set(gateway.split(USERS[:50]).values()) == {"r2"}
+
+
+def test_a_shadow_answers_copies_that_nobody_sees(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
+    shadow = Shadow("rol_1", "r2", 100)
+    gateway.publish(deployment(upstreams, {"r1": 100, "r2": 0}, shadow=shadow, preview="r2"))
+    before = upstreams["r2"].seen()["requests"]
+    for number in range(40):
+        asked = {"method": "POST", "body": b'{"exclude":[]}'} if number % 2 else {}
+        assert gateway.ask_for(f"u{number}", **asked).release == "r1"
+    wait_until(lambda: upstreams["r2"].seen()["requests"] == before + 40, "40 copies arrive")
+    last = upstreams["r2"].seen()
+    assert (last["headers"]["x-aisle-arm"], last["headers"]["x-aisle-variant"]) == ("r2", "shadow")
+    assert "x-aisle-probe" not in last["headers"]
+    for release in ("r1", "r2"):
+        named = gateway.ask_for("u1", headers={"x-aisle-probe": PROBE_MARK, "x-aisle-release": release})
+        assert (named.release, named.arm) == (release, release)
+        assert named.json["headers"]["x-aisle-probe"] == "1"
+        forged = gateway.ask_for("u1", headers={"x-aisle-probe": "guessed", "x-aisle-release": release})
+        assert forged.release == "r1"
+    # its own measurement, and the copies of two forgeries
+    wait_until(lambda: upstreams["r2"].seen()["requests"] == before + 40 + 1 + 2, "nothing else arrives")

@@ -13,6 +13,7 @@ from deployments_app.gateway import (
     DeploymentRoute,
     Report,
     Routes,
+    Shadow,
     Watch,
     WatchReport,
     WireError,
@@ -37,6 +38,8 @@ HOME = DeploymentRoute(
     stable="rel_1",
     keys=(KEY,),
     watch=Watch("rol_1", "2026-01-02T03:04:05Z", "rel_2", "rel_1"),
+    preview="rel_2",
+    shadow=Shadow("rol_2", "rel_2", 25),
 )
 ROUTES = Routes.of("production", (HOME,))
 
@@ -44,6 +47,9 @@ ROUTES = Routes.of("production", (HOME,))
 def written(routes: Routes = ROUTES) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(json.dumps(routes_to_json(routes, NOW)))
     return data
+
+
+FIRST, SECOND = written()["deployments"][0]["arms"]
 
 
 def test_routes_survive_the_way() -> None:
@@ -54,6 +60,12 @@ def test_members_of_a_newer_portal_are_passed_over() -> None:
     data = written()
     data["new"] = data["deployments"][0]["new"] = data["deployments"][0]["arms"][0]["new"] = 1
     assert routes_from_json(data)[0] == ROUTES
+
+
+def test_routes_of_an_older_portal_are_taken() -> None:
+    data = written()
+    del data["deployments"][0]["preview"], data["deployments"][0]["shadow"]
+    assert routes_from_json(data)[0].deployments == (replace(HOME, preview=None, shadow=None),)
 
 
 def test_the_version_follows_the_content_not_its_order() -> None:
@@ -82,7 +94,7 @@ def test_the_version_follows_the_content_not_its_order() -> None:
         ("deployments.0.arms.0.weight_pct", 89.9, "weight_pct"),
         ("deployments.0.arms.0.weight_pct", -90, "between 0 and 100"),
         ("deployments.0.arms.0.variant", "other", "variant"),
-        ("deployments.0.arms.1.release_id", "rel_1", "release appears twice"),
+        ("deployments.0.arms", [FIRST, SECOND, {**FIRST, "weight_pct": 0}], "release appears twice"),
         ("deployments.0.arms.0.endpoints", ["127.0.0.1"], "host:port"),
         ("deployments.0.arms.0.endpoints", ["127.0.0.1:99999"], "host:port"),
         ("deployments.0.arms.0.endpoints", ["a b:1"], "host:port"),
@@ -90,6 +102,11 @@ def test_the_version_follows_the_content_not_its_order() -> None:
         ("deployments.0.keys", [{"kty": "oct", "k": "secret", "kid": "k"}], "private key"),
         ("deployments.0.keys", [{**KEY, "kty": "RSA"}], "kty"),
         ("deployments.0.keys", [KEY, KEY], "kid appears twice"),
+        ("deployments.0.preview", "rel_9", "not one of the arms"),
+        ("deployments.0.shadow.release_id", "rel_9", "not one of the arms"),
+        ("deployments.0.shadow.release_id", None, "release_id"),
+        ("deployments.0.shadow.mirror_pct", 0, "between 1 and 100"),
+        ("deployments.0.shadow.rollout_id", "", "rollout_id"),
         ("deployments.0.watch.received_at", "now", "not a time"),
         ("deployments.0.watch.rollout_id", None, "rollout_id"),
     ],

@@ -6,11 +6,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from deployments_app.gateway_wire import routes_from_json
+from deployments_app.gateway_wire import Shadow, routes_from_json
 from deployments_app.models import Gateway, ServingKey, Workload
+from deployments_app.plan_templates import TEMPLATES
 from deployments_app.routing import routes_for_gateway
 from deployments_app.services.keys import issue_serving_key, revoke_serving_key
 from deployments_app.services.rollbacks import roll_back
+from deployments_app.services.rollouts import promote_now, step_now
 from deployments_app.tests.factories import make_world
 from portal.core.errors import InvalidInput, NotFound, NotPermitted
 
@@ -50,6 +52,19 @@ def test_a_canary_takes_its_share_and_stable_the_rest(world):
         1: (90, "stable", ("127.0.0.1:20001",)),
         2: (10, "canary", ("127.0.0.1:20002",)),
     }
+
+
+def test_a_shadow_gets_copies_and_a_preview_address_until_it_is_seen(world):
+    world.make_live()
+    rollout = world.advance(world.start(plan=TEMPLATES["shadow_first"].plan.to_json()))
+    route = routes_for_gateway().deployments[0]
+    assert (route.preview, route.shadow) == (rollout.release_id, Shadow(rollout.pk, rollout.release_id, 25))
+    assert {arm.number: arm.weight_pct for arm in route.arms} == {1: 100, 2: 0}
+    step_now(world.operator, world.shop, rollout)
+    route = routes_for_gateway().deployments[0]
+    assert (route.preview, route.shadow) == (rollout.release_id, None)
+    promote_now(world.operator, world.shop, rollout)
+    assert routes_for_gateway().deployments[0].preview is None
 
 
 def test_servers_being_warmed_are_known_with_weight_0(world):
