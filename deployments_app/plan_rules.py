@@ -44,12 +44,16 @@ class Checks:
     p95_ratio: its p95 as a multiple of the live release's.
     empty_ratio, fallback_ratio: how much larger its share of empty lists, or of best-sellers instead of
     a shopper's own list, may be than the live release's.
+    max_ctr_loss, max_conversion_loss: the share of the live release's click rate and conversion that may be
+    lost, where the shop sends what shoppers did; 1 leaves it out.
     """
 
     max_error_ratio: float = 0.01
     p95_ratio: float = 1.5
     empty_ratio: float = 0.05
     fallback_ratio: float = 0.05
+    max_ctr_loss: float = 0.4
+    max_conversion_loss: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,10 @@ def read_plan(data: Any) -> Plan:
             empty_ratio=_number(checks, "empty_ratio", "/checks", Checks.empty_ratio, (0, 1), problems),
             fallback_ratio=_number(
                 checks, "fallback_ratio", "/checks", Checks.fallback_ratio, (0, 1), problems
+            ),
+            max_ctr_loss=_number(checks, "max_ctr_loss", "/checks", Checks.max_ctr_loss, (0.01, 1), problems),
+            max_conversion_loss=_number(
+                checks, "max_conversion_loss", "/checks", Checks.max_conversion_loss, (0.01, 1), problems
             ),
         ),
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from monitoring_app.business_checks import check_clicks, check_purchases
 from monitoring_app.checks import FAIL, INCONCLUSIVE, NOT_ENOUGH, PASS, Check, Facts
 from monitoring_app.technical_checks import (
     check_answers,
@@ -22,9 +23,11 @@ from monitoring_app.technical_checks import (
 CHECKS: tuple[Callable[[Facts], Check | None], ...] = (
     check_answers,
     check_errors,
+    check_clicks,
     check_latency,
     check_empty,
     check_fallbacks,
+    check_purchases,
 )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from deployments_app.plan_rules import Checks
 from monitoring_app.selectors import ArmNumbers
+from monitoring_app.selectors.feedback import Reaction
 from portal.core import figures
 
 PASS, FAIL, INCONCLUSIVE, NOT_ENOUGH = "pass", "fail", "inconclusive", "not_enough_data"
@@ -11,14 +12,24 @@ LONGEST_GUESS_S = 90 * 86_400.0  # beyond it "about how long" is no guess any mo
 
 
 @dataclass(frozen=True)
+class Reactions:
+    """What shoppers did with both arms' lists in this step, and usually (the last day) with stable's."""
+
+    canary: Reaction
+    stable: Reaction
+    usual: Reaction
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What is known of one step. `stable` is None where no other release answers."""
+    """What is known of one step. `stable` and `reactions` are None where no other release answers."""
 
     canary: ArmNumbers
     stable: ArmNumbers | None
     min_answers: int
     since_s: float  # how long the step has been measured: answers by it are the rate
     limits: Checks = field(default_factory=Checks)
+    reactions: Reactions | None = None
 
 
 @dataclass(frozen=True)

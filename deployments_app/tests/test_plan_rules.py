@@ -95,6 +95,8 @@ def test_a_checked_plan_is_complete_and_checks_again():
         "p95_ratio": 1.5,
         "empty_ratio": 0.05,
         "fallback_ratio": 0.05,
+        "max_ctr_loss": 0.4,
+        "max_conversion_loss": 0.5,
     }
     assert validate_plan(complete) == complete
 

@@ -1,13 +1,82 @@
 """Reads of what shoppers did with the lists of each release."""
 
-from monitoring_app.models import FeedbackWindow
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Sum
+
+from deployments_app.models import Deployment
+from monitoring_app.intervals import wilson
+from monitoring_app.models import FeedbackPoint, FeedbackWindow, MetricPoint
 from monitoring_app.selectors import live_deployment
 from portal.core.actors import Actor
 from portal.core.models import Shop
 
+KINDS = ("impressions", "seen", "clicks", "purchases")
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """How many lists shoppers got from one release, and from how many they clicked or bought."""
+
+    exposures: int = 0
+    clicks: int = 0
+    purchases: int = 0
+
+    @property
+    def ctr(self) -> float | None:
+        return self.clicks / self.exposures if self.exposures else None
+
+    @property
+    def conversion(self) -> float | None:
+        return self.purchases / self.exposures if self.exposures else None
+
+    @property
+    def ctr_interval(self) -> tuple[float, float]:
+        return wilson(self.clicks, self.exposures)
+
+    @property
+    def conversion_interval(self) -> tuple[float, float]:
+        return wilson(self.purchases, self.exposures)
+
 
 def window_of(actor: Actor, shop: Shop, deployment_id: str) -> FeedbackWindow:
     """Read how long an answer is spoken for at a placement of the shop; raises NotFound."""
-    deployment = live_deployment(actor, shop, deployment_id)
+    return window(live_deployment(actor, shop, deployment_id))
+
+
+def window(deployment: Deployment) -> FeedbackWindow:
     found = FeedbackWindow.objects.filter(deployment=deployment).first()
     return found or FeedbackWindow(deployment=deployment)
+
+
+def reactions_since(
+    deployment_id: str, answers: Mapping[str, int], since: datetime, now: datetime
+) -> dict[str, Reaction]:
+    """What shoppers did with the lists given out since a moment, by release.
+
+    answers: lists that each release's servers counted in that time. Where the shop tells which lists were
+    shown, those are the exposures of every release, else the answers are.
+    """
+    width_s = 2 if (now - since).total_seconds() <= 3600 else 60
+    points = FeedbackPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__gte=since)
+    rows = points.values_list("release_id", *(Sum(kind) for kind in KINDS))
+    sums = {release_id: dict(zip(KINDS, counts, strict=True)) for release_id, *counts in rows}
+    tells_impressions = any(row["impressions"] for row in sums.values())
+    found = {}
+    for release_id in {*answers, *sums}:
+        row = sums.get(release_id, dict.fromkeys(KINDS, 0))
+        # A click can be known before the servers were asked for their counts.
+        lists = row["seen"] if tells_impressions else max(answers.get(release_id, 0), row["seen"])
+        found[release_id] = Reaction(lists, row["clicks"], row["purchases"])
+    return found
+
+
+def usual_reaction(deployment_id: str, release_id: str, now: datetime) -> Reaction:
+    """What shoppers did with the lists of one release during the last day."""
+    since = now - timedelta(days=1)
+    points = MetricPoint.objects.filter(release_id=release_id, width_s=60, at__gte=since)
+    answers = points.aggregate(sum=Sum("answers"))["sum"] or 0
+    found = reactions_since(deployment_id, {release_id: answers}, since, now)
+    return found[release_id]

@@ -9,8 +9,9 @@ from deployments_app.models import AnalysisVerdict, Rollout
 from deployments_app.plan_rules import read_plan
 from deployments_app.services.verdicts import record_verdict
 from monitoring_app.analysis import judge
-from monitoring_app.checks import Facts
-from monitoring_app.selectors import numbers_since
+from monitoring_app.checks import Facts, Reactions
+from monitoring_app.selectors import ArmNumbers, numbers_since
+from monitoring_app.selectors.feedback import reactions_since, usual_reaction
 
 JUDGE_EVERY = timedelta(seconds=1)
 
@@ -48,6 +49,21 @@ def judge_rollout(rollout: Rollout, now: datetime) -> None:
             min_answers=step.min_answers,
             since_s=(now - rollout.step_started_at).total_seconds(),
             limits=plan.checks,
+            reactions=_reactions(rollout, canary, stable, now),
         )
     )
     record_verdict(rollout.pk, rollout.step, verdict, checks)
+
+
+def _reactions(
+    rollout: Rollout, canary: ArmNumbers, stable: ArmNumbers | None, now: datetime
+) -> Reactions | None:
+    """Read what shoppers did with both arms' lists since the step began."""
+    if stable is None or rollout.from_release_id is None or rollout.step_started_at is None:
+        return None
+    if rollout.weight_pct == 0:  # nobody sees the new release's lists, so nobody can click them
+        return None
+    answers = {rollout.release_id: canary.answers, rollout.from_release_id: stable.answers}
+    found = reactions_since(rollout.deployment_id, answers, rollout.step_started_at, now)
+    usual = usual_reaction(rollout.deployment_id, rollout.from_release_id, now)
+    return Reactions(found[rollout.release_id], found[rollout.from_release_id], usual)

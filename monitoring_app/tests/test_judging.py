@@ -1,0 +1,109 @@
+"""From what gateways, servers and shops report to the verdict that the stage which acts is handed."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from deployments_app.models import AnalysisVerdict, Rollout
+from deployments_app.tests.factories import QUICK_PLAN, make_world
+from monitoring_app.models import MetricPoint
+from monitoring_app.selectors.feedback import reactions_since, usual_reaction
+from monitoring_app.services.feedback import take_events
+from monitoring_app.services.judging import judge_rollout
+from monitoring_app.tests.test_events import event, list_of, make_release
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def rollout():
+    """A canary of release 2 whose arms gave 200 and 1,000 lists since the step began a minute ago."""
+    world = make_world()
+    stable, canary = make_release(world, 1), make_release(world, 2)
+    world.deployment.stable, world.deployment.canary = stable, canary
+    world.deployment.save()
+    now = timezone.now()
+    for release, lists in ((canary, 200), (stable, 1000)):
+        for width_s in (2, 60):
+            MetricPoint.objects.create(
+                deployment=world.deployment,
+                release=release,
+                width_s=width_s,
+                at=datetime.fromtimestamp((now.timestamp() - 20) // width_s * width_s, UTC),
+                requests=lists,
+                answers=lists,
+                latency={"5": lists},
+            )
+    made = Rollout.objects.create(
+        shop=world.shop,
+        deployment=world.deployment,
+        kind="promote",
+        release=canary,
+        from_release=stable,
+        status="progressing",
+        weight_pct=10,
+        plan=QUICK_PLAN,
+        step_started_at=now - timedelta(seconds=90),
+        salt="s",
+    )
+    made.admin = world.admin
+    return made
+
+
+def click(rollout, release, count, *, ago_s=30.0):
+    prefix = f"{release.number} {ago_s}"
+    batch = [
+        event(f"{prefix} {number}", recommendation_id=list_of(release, ago_s=ago_s))
+        for number in range(count)
+    ]
+    assert take_events(rollout.admin, rollout.shop, batch).accepted == count
+
+
+def judged(rollout):
+    judge_rollout(rollout, timezone.now())
+    verdict = AnalysisVerdict.objects.get(rollout=rollout)
+    return verdict.verdict, {check["name"]: check for check in verdict.checks}
+
+
+def test_a_shop_that_sends_nothing_is_judged_by_the_rest(rollout):
+    verdict, checks = judged(rollout)
+    assert verdict == "pass"
+    assert not {"ctr", "conversion"} & set(checks)
+
+
+def test_lost_clicks_fail_the_step(rollout):
+    click(rollout, rollout.from_release, 300)
+    click(rollout, rollout.release, 2)
+    verdict, checks = judged(rollout)
+    assert verdict == "fail"
+    assert (checks["ctr"]["value"], checks["ctr"]["stable"], checks["ctr"]["n"]) == (1.0, 30.0, 200)
+
+
+def test_clicks_on_lists_from_before_the_step_say_nothing_of_it(rollout):
+    click(rollout, rollout.from_release, 300)
+    click(rollout, rollout.release, 60)
+    click(rollout, rollout.from_release, 400, ago_s=600)
+    verdict, checks = judged(rollout)
+    assert (verdict, checks["ctr"]["stable"]) == ("pass", 30.0)
+
+
+def test_a_mirrored_release_is_not_judged_by_clicks_it_cannot_get(rollout):
+    click(rollout, rollout.from_release, 300)
+    rollout.weight_pct = 0
+    judge_rollout(rollout, timezone.now())
+    assert not [
+        check for row in AnalysisVerdict.objects.all() for check in row.checks if check["name"] == "ctr"
+    ]
+
+
+def test_lists_that_were_shown_are_the_exposures_where_the_shop_tells(rollout):
+    stable, now = rollout.from_release, timezone.now()
+    shown = [list_of(stable) for _ in range(10)]
+    batch = [event(n, "impression", recommendation_id=each, item_id=...) for n, each in enumerate(shown)]
+    take_events(rollout.admin, rollout.shop, [*batch, event("c", recommendation_id=shown[0])])
+    since = now - timedelta(minutes=5)
+    found = reactions_since(rollout.deployment_id, {stable.pk: 1000, rollout.release_id: 200}, since, now)
+    assert (found[stable.pk].exposures, found[stable.pk].clicks) == (10, 1)
+    assert found[rollout.release_id].exposures == 0
+    assert usual_reaction(rollout.deployment_id, stable.pk, now).ctr == 0.1
