@@ -12,6 +12,7 @@ from typing import Any
 
 from monitoring_app.business_checks import check_clicks, check_purchases
 from monitoring_app.checks import FAIL, INCONCLUSIVE, NOT_ENOUGH, PASS, Check, Facts
+from monitoring_app.parity_check import check_parity
 from monitoring_app.technical_checks import (
     check_answers,
     check_empty,
@@ -28,6 +29,7 @@ CHECKS: tuple[Callable[[Facts], Check | None], ...] = (
     check_empty,
     check_fallbacks,
     check_purchases,
+    check_parity,
 )
 
 

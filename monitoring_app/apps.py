@@ -6,7 +6,8 @@ class MonitoringAppConfig(AppConfig):
     verbose_name = "Live numbers"
 
     def ready(self) -> None:
-        from monitoring_app.models import Collector
+        from monitoring_app.models import Collector, ConsistencyWatch
         from portal.core.dispatch import dispatched
 
         dispatched(Collector)
+        dispatched(ConsistencyWatch)

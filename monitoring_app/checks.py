@@ -21,6 +21,15 @@ class Reactions:
 
 
 @dataclass(frozen=True)
+class Parity:
+    """How many lists that the new release's servers gave are the registry's; and the first difference."""
+
+    compared: int
+    agreeing: int
+    difference: str = ""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known of one step. `stable` and `reactions` are None where no other release answers."""
 
@@ -30,6 +39,7 @@ class Facts:
     since_s: float  # how long the step has been measured: answers by it are the rate
     limits: Checks = field(default_factory=Checks)
     reactions: Reactions | None = None
+    parity: Parity | None = None  # None: not compared yet
 
 
 @dataclass(frozen=True)

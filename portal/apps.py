@@ -13,3 +13,4 @@ class PortalConfig(AppConfig):
         live.find_live_version = frame.live_version
         context_processors.count_waiting_approvals = frame.waiting_approvals
         context_processors.list_running_jobs = frame.jobs
+        context_processors.list_firing_alerts = frame.alerts

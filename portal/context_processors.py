@@ -39,10 +39,12 @@ ENTRIES = (
     Entry("Settings", "settings-2", "settings", ("settings", "people", "token"), second=True),
 )
 
-# Facts of the later stages, handed over by the shell: how many requests wait for this person, and which jobs
-# run now (dicts of label, url, stage, pct or None). Each takes the request and makes at most one query.
+# Facts of the later stages, handed over by the shell: how many requests wait for this person, which jobs run
+# now (dicts of label, url, stage, pct or None), and which alerts nobody has acknowledged. Each takes the
+# request and makes at most one query.
 count_waiting_approvals: Callable[[ShopRequest], int] | None = None
 list_running_jobs: Callable[[ShopRequest], list[dict[str, Any]]] | None = None
+list_firing_alerts: Callable[[ShopRequest], list[Any]] | None = None
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -62,6 +64,7 @@ class Frame:
         self.memberships = SimpleLazyObject(self._memberships)
         self.waiting_approvals = SimpleLazyObject(self._waiting_approvals)
         self.jobs = SimpleLazyObject(self._jobs)
+        self.alerts = SimpleLazyObject(self._alerts)
         self.nav = SimpleLazyObject(self._nav)
         self.role = SimpleLazyObject(self._role)
 
@@ -102,6 +105,11 @@ class Frame:
 
     def _jobs(self) -> list[dict[str, Any]]:
         return list_running_jobs(cast(ShopRequest, self._request)) if list_running_jobs and self.shop else []
+
+    def _alerts(self) -> list[Any]:
+        return (
+            list_firing_alerts(cast(ShopRequest, self._request)) if list_firing_alerts and self.shop else []
+        )
 
     def _nav(self) -> list[dict[str, Any]]:
         match = getattr(self._request, "resolver_match", None)

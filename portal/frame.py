@@ -4,6 +4,8 @@ from typing import Any
 
 from deployments_app.models import Deployment, Promotion
 from models_app.models import ModelVersion
+from monitoring_app.models import Alert
+from monitoring_app.selectors.consistency import firing_alerts
 from portal.core.models import Shop
 from portal.core.permissions import is_permitted
 from portal.core.requests import ShopRequest
@@ -33,3 +35,8 @@ def waiting_approvals(request: ShopRequest) -> int:
 def jobs(request: ShopRequest) -> list[dict[str, Any]]:
     """List the shop's unfinished jobs for the tray."""
     return running_jobs(request.shop)
+
+
+def alerts(request: ShopRequest) -> list[Alert]:
+    """List what is wrong in this shop and nobody has acknowledged."""
+    return firing_alerts(request.actor, request.shop)

@@ -41,7 +41,7 @@ FOLLOWED = {
     "rollout-first": ("deployment", r"/rollouts/rol_\w+$", "Release 1"),
     "rollback": ("deployment", r"/rollouts/rol_\w+$", "Back to release"),
 }
-NAMES = [*STATIC, *FOLLOWED, "live-numbers", "password", "not-found", "api-docs"]
+NAMES = [*STATIC, *FOLLOWED, "live-numbers", "consistency", "password", "not-found", "api-docs"]
 
 _LINKS = """([pattern, words]) => [...document.querySelectorAll('a[href]')]
     .filter((link) => new RegExp(pattern).test(link.getAttribute('href')))
@@ -66,4 +66,5 @@ def find_pages(page: Page, base: str, shop: str) -> dict[str, str]:
             found |= {name: links[0]} if links else {}
     if "deployment" in found:
         found["live-numbers"] = f"{found['deployment']}/live"
+        found["consistency"] = f"{found['deployment']}/consistency"
     return found

@@ -7,7 +7,7 @@ from models_app.selectors.comparisons import (
     why_not_comparable,
 )
 from models_app.selectors.plans import algorithms, forecast, plan_training
-from models_app.selectors.previews import list_overlap, preview, sample_users
+from models_app.selectors.previews import list_overlap, preview, registry_lists, sample_users
 from models_app.selectors.rows import (
     dataset,
     dataset_version,
@@ -28,6 +28,7 @@ __all__ = [
     "algorithms", "compare_runs", "compare_versions", "dataset", "dataset_version", "dataset_versions",
     "datasets", "forecast", "group_runs", "latest_version", "list_overlap", "metric_groups",
     "model_version", "model_versions",
-    "plan_training", "preview", "registered_model", "registered_models", "same_file", "sample_users",
+    "plan_training", "preview", "registered_model", "registered_models", "registry_lists", "same_file",
+    "sample_users",
     "training_run", "training_runs", "why_not_comparable",
 ]  # fmt: skip

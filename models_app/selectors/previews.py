@@ -100,6 +100,26 @@ def list_overlap(a: ModelVersion, b: ModelVersion, users: Sequence[str], k: int 
     return Overlap(float(shares.mean()), k, len(known), by_user)
 
 
+def registry_lists(
+    version: ModelVersion, users: Sequence[str], k: int
+) -> dict[str, tuple[list[str], list[float]]]:
+    """Give shoppers' lists, items and scores best first, from the stored artifact, verified anew.
+
+    Raises ArtifactError when the store's copy is not what was registered.
+    """
+    digest = version.artifact_digest
+    artifact = load_artifact(tree_path(digest), digest, verify=True, threads=1)
+    at = [artifact.user_ids.positions[user] for user in users]
+    found = _recommend(artifact, at, k)
+    return {
+        user: (
+            [artifact.item_ids[int(item)] for item in items[items >= 0]],
+            scores[items >= 0].tolist(),
+        )
+        for user, items, scores in zip(users, found.items, found.scores, strict=True)
+    }
+
+
 def open_artifact(version: ModelVersion) -> Artifact:
     """Map a version's artifact; its members were verified when they were written."""
     return _open(version.artifact_digest)

@@ -1,7 +1,7 @@
 """API paths of this stage, below /api/v1/."""
 
-from monitoring_app.api import feedback, live
+from monitoring_app.api import consistency, feedback, live
 
 __all__ = ["urlpatterns"]
 
-urlpatterns = [*live.urlpatterns, *feedback.urlpatterns]
+urlpatterns = [*live.urlpatterns, *feedback.urlpatterns, *consistency.urlpatterns]

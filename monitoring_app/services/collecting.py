@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from deployments_app.models import Workload
 from monitoring_app.models import Collector
+from monitoring_app.services.consistency import notice_change
 from monitoring_app.services.metrics import prune_points, store_totals
 from monitoring_app.sources.embedded import EmbeddedSource
 from portal.core.jobs import claim, release
@@ -34,5 +35,6 @@ def collect(collector_id: str) -> None:
     store_totals(totals, {each.release_id: deployment_id for each in totals}, now=now)
     if claimed.attempt % PRUNE_EVERY == 0:
         prune_points(deployment_id, now)
+    notice_change(deployment_id)
     claimed.rows().update(collected_at=Now(), problem="; ".join(away)[:300])
     release(claimed, due_in_s=INTERVAL_S)

@@ -11,6 +11,7 @@ from deployments_app.services.verdicts import record_verdict
 from monitoring_app.analysis import judge
 from monitoring_app.checks import Facts, Reactions
 from monitoring_app.selectors import ArmNumbers, numbers_since
+from monitoring_app.selectors.consistency import parity_since
 from monitoring_app.selectors.feedback import reactions_since, usual_reaction
 
 JUDGE_EVERY = timedelta(seconds=1)
@@ -50,6 +51,7 @@ def judge_rollout(rollout: Rollout, now: datetime) -> None:
             since_s=(now - rollout.step_started_at).total_seconds(),
             limits=plan.checks,
             reactions=_reactions(rollout, canary, stable, now),
+            parity=parity_since(rollout.release_id, rollout.created_at),
         )
     )
     record_verdict(rollout.pk, rollout.step, verdict, checks)

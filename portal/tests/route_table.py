@@ -173,6 +173,10 @@ ROUTES: dict[str, Route] = {
     "rollout_act": page("progressing", POST=do("rollouts.operate", 302, {"do": "pause"})),
     "rollout_note": page("progressing", POST=do("rollouts.operate", 302, {"comment": "Because."})),
     "live_numbers": page("deployment", GET=read("metrics.read")),
+    "consistency": page(
+        "deployment", GET=read("metrics.read"), POST=do("rollouts.operate metrics.read", 302, events=0)
+    ),
+    "alert_acknowledge": page("alert", POST=do("rollouts.operate", 302)),
     # the API of the shell
     "api_job": api("run", GET=read("training.read")),
     "api_job_events": api("run", GET=read("training.read")),
@@ -256,6 +260,11 @@ ROUTES: dict[str, Route] = {
         POST=do("events.write", 201, {**PAIR, "value": 4.5}, events=0),
         DELETE=do("events.write", 204, events=0, query=PAIR),
     ),
+    "api_consistency_checks": api(
+        "deployment", GET=read("metrics.read"), POST=do("rollouts.operate", 202, events=0)
+    ),
+    "api_alerts": api(GET=read("metrics.read")),
+    "api_alert_acknowledge": api("alert", POST=do("rollouts.operate", 200)),
     "api_rollback": api("deployment", POST=do("rollouts.rollback", 202)),
     "api_serving_keys": api(
         "deployment", GET=read("rollouts.read"), POST=do("keys.write", 201, {"name": "site"})

@@ -16,6 +16,7 @@ from models_app.forms import TrainingForm
 from models_app.selectors.plans import plan_training
 from models_app.services.datasets import cancel_version
 from models_app.tests.factories import items_csv, make_version, ratings_csv, start_runs, train
+from monitoring_app.services.alerts import raise_alert
 from portal.core.actors import Actor
 from portal.core.models import Membership, Role, Shop
 from portal.core.people import sign_in_links
@@ -103,6 +104,7 @@ def _fill_deployments(scene: Scene) -> None:
         "release": world.deployment.stable_id or "",
         "request": open_request.pk,
         "key": key.pk,
+        "alert": raise_alert(world.deployment, "consistency", "A server answers another list.").pk,
     }
     for name in ("progressing", "paused", "waiting", "testing"):
         place = _place(world, name)

@@ -1,0 +1,65 @@
+"""Reads of consistency checks and alerts."""
+
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from deployments_app.models import Deployment
+from monitoring_app.checks import Parity
+from monitoring_app.models import Alert, ConsistencyCheck
+from portal.core.actors import Actor
+from portal.core.models import Shop
+from portal.core.permissions import authorize, is_permitted
+
+
+def consistency_checks(deployment: Deployment) -> QuerySet[ConsistencyCheck]:
+    """List a deployment's checks, newest first."""
+    return (
+        ConsistencyCheck.objects.filter(deployment=deployment)
+        .select_related("release")
+        .order_by("-created_at")
+    )
+
+
+def parity_since(release_id: str, since: datetime) -> Parity | None:
+    """Give what the newest check of a release found, if it was made since that moment."""
+    newest = (
+        ConsistencyCheck.objects.filter(release_id=release_id, created_at__gte=since)
+        .order_by("-created_at")
+        .first()
+    )
+    if newest is None:
+        return None
+    told = newest.differences[0] if newest.differences else None
+    said = f"{told['server']}: {told['sentence']}" if told else ""
+    return Parity(newest.compared, newest.agreeing, said)
+
+
+def alerts(actor: Actor, shop: Shop) -> QuerySet[Alert]:
+    """List a shop's alerts, newest first; raises NotPermitted."""
+    authorize(actor, "metrics.read", shop)
+    return (
+        Alert.objects.filter(shop=shop)
+        .select_related("deployment", "acknowledged_by")
+        .order_by("-created_at")
+    )
+
+
+def firing_alerts(actor: Actor, shop: Shop) -> list[Alert]:
+    """List what every page says at its top: alerts that nobody has acknowledged."""
+    if not is_permitted(actor, "metrics.read", shop):
+        return []
+    return list(
+        Alert.objects.filter(shop=shop, status="firing")
+        .select_related("deployment")
+        .order_by("-created_at")[:3]
+    )
+
+
+def open_alert(deployment: Deployment, kind: str) -> Alert | None:
+    return (
+        Alert.objects.filter(deployment=deployment, kind=kind)
+        .exclude(status="resolved")
+        .select_related("acknowledged_by")
+        .first()
+    )
