@@ -20,7 +20,7 @@ _PLACEMENT = (
     "id", "slug", "shop__slug", "salt", "is_open", "stable_id", "stable__number", "canary_id",
     "canary__number", "canary_weight_pct", "canary_mirror_pct",
 )  # fmt: skip
-_SERVERS = ("release_id", "release__number", "release__deployment_id", "endpoints", "is_wanted")
+_SERVERS = ("release_id", "release__number", "release__deployment_id", "endpoints", "service", "is_wanted")
 _ROLLOUT = ("deployment_id", "id", "kind", "received_at", "from_release_id", "release_id")
 
 Row = dict[str, Any]
@@ -67,7 +67,10 @@ def _route(
     weights = _weights(row)
     numbers = {row["stable_id"]: row["stable__number"], row["canary_id"]: row["canary__number"]}
     numbers.pop(None, None)
-    endpoints = {server["release_id"]: server["endpoints"] for server in servers}
+    # A cluster's own name for the servers stays right when nobody tells the gateway who came and went.
+    endpoints = {
+        row["release_id"]: [row["service"]] if row["service"] else row["endpoints"] for row in servers
+    }
     numbers |= {
         server["release_id"]: server["release__number"]
         for server in servers

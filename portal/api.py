@@ -20,6 +20,7 @@ from rest_framework.response import Response
 import deployments_app.api
 import models_app.api
 import monitoring_app.api
+from deployments_app.artifact_api import artifact_urlpatterns
 from deployments_app.gateway_api import gateway_report, gateway_routes
 from deployments_app.gateway_report import Report
 from monitoring_app.services.judging import judge_rollouts
@@ -264,6 +265,7 @@ def take_counts(report: Report) -> None:
 
 
 gateway_urlpatterns = [
+    *artifact_urlpatterns,
     path("routes", gateway_routes, name="gateway_routes"),
     path("report", gateway_report, {"and_then": take_counts}, name="gateway_report"),
 ]

@@ -210,8 +210,20 @@ LEASE_S = float(setting("LEASE_S", "15"))
 DISPATCH_INTERVAL_S = float(setting("DISPATCH_INTERVAL_S", "0.5"))
 
 # Backends by name; a third one is a dotted path here and the contract test class (deployments_app/backends).
-DEPLOYMENT_BACKENDS = {"local": "deployments_app.backends.local.LocalBackend"}
+DEPLOYMENT_BACKENDS = {
+    "local": "deployments_app.backends.local.LocalBackend",
+    "kubernetes": "deployments_app.backends.kubernetes.KubernetesBackend",
+}
 RUN_DIR = HOME / "run"  # what the local backend knows of its model servers
+
+# The cluster is the one that KUBECONFIG names, else the one that Aisle runs in.
+KUBERNETES_CONTEXT = setting("KUBERNETES_CONTEXT", "")
+KUBERNETES_NAMESPACES = setting("KUBERNETES_NAMESPACES", "aisle").split(",")  # environments may use these
+KUBERNETES_IMAGE = setting("KUBERNETES_IMAGE", "aisle:dev")
+KUBERNETES_PULL_POLICY = setting("KUBERNETES_PULL_POLICY", "IfNotPresent")
+KUBERNETES_DRAIN_S = int(setting("KUBERNETES_DRAIN_S", "10"))  # longer than the cluster's DNS keeps a name
+KUBERNETES_DOMAIN = setting("KUBERNETES_DOMAIN", "cluster.local")
+CLUSTER_PORTAL_URL = setting("CLUSTER_PORTAL_URL", PORTAL_URL)  # where pods reach the portal
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -22,7 +22,7 @@ from deployments_app.serializers import (
     ServingKeySerializer,
     ShownServingKeySerializer,
 )
-from deployments_app.services import environments, keys, rollbacks
+from deployments_app.services import artifacts, environments, keys, rollbacks
 from portal.core.api import ApiView, accepted
 from portal.core.permissions import authorize
 
@@ -147,6 +147,15 @@ class ReleaseView(ApiView):
         return Response(ReleaseSerializer(selectors.release(self.shop, release_id)).data)
 
 
+class ReleaseAddressView(ApiView):
+    """Where a cluster fetches a release's artifact; once taken back, later servers get a new address."""
+
+    @extend_schema(responses={204: None}, operation_id="release_artifact_address_revoke")
+    def delete(self, request: Request, release_id: str) -> Response:
+        artifacts.revoke_artifact_addresses(self.actor, self.shop, selectors.release(self.shop, release_id))
+        return Response(status=204)
+
+
 urlpatterns = [
     path("environments", EnvironmentsView.as_view(), name="api_environments"),
     path("deployments", DeploymentsView.as_view(), name="api_deployments"),
@@ -161,4 +170,9 @@ urlpatterns = [
     ),
     path("releases", ReleasesView.as_view(), name="api_releases"),
     path("releases/<str:release_id>", ReleaseView.as_view(), name="api_release"),
+    path(
+        "releases/<str:release_id>/artifact-address",
+        ReleaseAddressView.as_view(),
+        name="api_release_address",
+    ),
 ]

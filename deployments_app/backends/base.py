@@ -8,11 +8,25 @@ ReleaseKey = str  # the release's id
 
 
 @dataclass(frozen=True)
+class Autoscale:
+    """More servers under load: at most so many, when they use more than this share of what they ask for.
+
+    calm_s: how long the load must have been lower before one goes.
+    """
+
+    max_replicas: int
+    cpu_pct: int = 70
+    calm_s: int = 300
+
+
+@dataclass(frozen=True)
 class ReleaseSpec:
     """Everything a backend needs to run one release's servers.
 
     artifact: the folder with the model's files; digest: what its manifest must hash to.
     signing_key: good only for this release's recommendation ids; it reaches the servers as a private file.
+    artifact_url: where servers on other machines fetch the artifact; it opens this one and no other.
+    replicas: how many servers; with `autoscale`, how many at least. change_request: who asked for it.
     """
 
     key: ReleaseKey
@@ -26,6 +40,9 @@ class ReleaseSpec:
     algorithm: str
     signing_key: str = field(repr=False)
     replicas: int = 1
+    autoscale: Autoscale | None = None
+    artifact_url: str = field(default="", repr=False)
+    change_request: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,7 @@ class WorkloadStatus:
 
     reason: why not all of them are ready, in words a shop owner can read; empty when they are.
     exists: something of it is still there, if only a process that is about to end.
+    service: "name:port" that leads to all ready servers and is kept current without us, if there is one.
     """
 
     desired: int = 0
@@ -42,6 +60,7 @@ class WorkloadStatus:
     reason: str = ""
     restarts: int = 0
     exists: bool = False
+    service: str = ""
 
     @property
     def is_ready(self) -> bool:

@@ -1,5 +1,7 @@
 """Stable placements, their numbered releases, and the servers that run them."""
 
+import secrets
+
 from django.db import models
 from django.utils import timezone
 
@@ -7,6 +9,11 @@ from deployments_app.models.environments import Environment
 from models_app.models import ModelVersion
 from portal.core.ids import PrefixedIdField
 from portal.core.models import Leased, Shop, User
+
+
+def new_nonce() -> str:
+    """Make a number that was never used before."""
+    return secrets.token_hex(8)
 
 
 class Deployment(Leased):
@@ -81,6 +88,10 @@ class Workload(models.Model):
     # "host:port" of ready servers; while none is ready, of the last that were: they come back there, and
     # until then the gateway asks the stable release.
     endpoints = models.JSONField(default=list)
+    # "name:port" that leads to the ready ones and that the cluster keeps current; the gateway prefers it.
+    service = models.CharField(max_length=300, blank=True)
+    # Part of the signature of the artifact's address: a new one takes back all addresses given out before.
+    artifact_nonce = models.CharField(max_length=32, default=new_nonce, editable=False)
     reason = models.CharField(max_length=300, blank=True)
     restarts = models.PositiveIntegerField(default=0)
     observed_at = models.DateTimeField(null=True)

@@ -15,6 +15,7 @@ class Environment(models.Model):
     slug = models.SlugField(max_length=40)
     name = models.CharField(max_length=80)
     backend = models.CharField(max_length=20, default="local")
+    namespace = models.CharField(max_length=63, blank=True)  # of the cluster; local servers have none
     min_approvals = models.PositiveSmallIntegerField(default=1)
     blocking_gates = models.JSONField(default=list, blank=True)  # gates that nobody can argue away
     default_plan = models.JSONField(

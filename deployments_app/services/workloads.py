@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from deployments_app.artifact_keys import artifact_url
 from deployments_app.backends.base import DeploymentBackend, ReleaseSpec, WorkloadStatus
 from deployments_app.models import Deployment, Environment, Release, Rollout, Workload
 from deployments_app.models.rollouts import ACTIVE
@@ -31,13 +32,14 @@ REMOVED_AFTER_S = 10.0
 
 
 def backend_for(environment: Environment) -> DeploymentBackend:
-    """Make the backend an environment names."""
-    backend: DeploymentBackend = import_string(settings.DEPLOYMENT_BACKENDS[environment.backend])()
+    """Make the backend an environment names. Raises BackendError when it has no access to its cluster."""
+    make = import_string(settings.DEPLOYMENT_BACKENDS[environment.backend])
+    backend: DeploymentBackend = make(environment.namespace) if environment.namespace else make()
     return backend
 
 
-def release_spec(release: Release) -> ReleaseSpec:
-    """Describe a release to a backend."""
+def release_spec(release: Release, servers: Workload | None = None) -> ReleaseSpec:
+    """Describe a release to a backend; without servers of its own its artifact has no address yet."""
     version = release.model_version
     return ReleaseSpec(
         key=release.pk,
@@ -51,6 +53,8 @@ def release_spec(release: Release) -> ReleaseSpec:
         algorithm=version.algorithm,
         signing_key=recommendation_key(release.pk),
         replicas=int(release.config.get("replicas", 1)),
+        artifact_url=artifact_url(release, servers) if servers is not None else "",
+        change_request=str(release.config.get("promotion", "")),
     )
 
 
@@ -65,13 +69,13 @@ def look_after(released: Release) -> Workload:
 
     The row comes first: servers of which no row tells would never be removed.
     """
-    spec = release_spec(released)
-    Workload.objects.get_or_create(release=released, defaults={"replicas": spec.replicas})
+    servers, _ = Workload.objects.get_or_create(release=released)
+    spec = release_spec(released, servers)
     Workload.objects.filter(release=released).exclude(is_wanted=True, unwanted_since=None).update(
         is_wanted=True, unwanted_since=None
     )
-    backend = backend_for(released.deployment.environment)
     try:
+        backend = backend_for(released.deployment.environment)
         backend.apply(spec)
         status = backend.observe(spec.key)
     except BackendError as error:
@@ -89,13 +93,15 @@ def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> 
         row.replicas = replicas
         row.ready = status.ready
         row.endpoints = list(status.endpoints) or row.endpoints
+        row.service = status.service or row.service
         row.reason = "" if is_ready else (status.reason or "the servers are starting")[:300]
         row.restarts = max(row.restarts, status.restarts)
         row.not_ready_since = None if is_ready else row.not_ready_since or now
         row.observed_at = now
         row.save(
             update_fields=[
-                *("replicas", "ready", "endpoints", "reason", "restarts", "not_ready_since", "observed_at")
+                *("replicas", "ready", "endpoints", "service", "reason", "restarts", "not_ready_since"),
+                "observed_at",
             ]
         )
     return row
@@ -175,8 +181,8 @@ def _remove_unwanted(deployment_id: str) -> int:
 
 
 def _remove(row: Workload) -> None:
-    backend = backend_for(row.release.deployment.environment)
     try:
+        backend = backend_for(row.release.deployment.environment)
         backend.remove(row.release_id)
         status = backend.observe(row.release_id)
     except BackendError as error:

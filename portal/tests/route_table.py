@@ -271,6 +271,7 @@ ROUTES: dict[str, Route] = {
     ),
     "api_serving_key": api("deployment,key", DELETE=do("keys.write", 204)),
     "api_releases": api(GET=read("rollouts.read")),
+    "api_release_address": api("release", DELETE=Way("deployments.write", 204, events=1)),
     "api_release": api("release", GET=read("rollouts.read")),
     "api_promotions": api(
         GET=read("promotions.read"),
@@ -318,6 +319,7 @@ OPEN: dict[str, dict[str, tuple[int, int]]] = {
     "metrics": {"GET": (200, 200)},
     "api_docs": {"GET": (200, 200)},
     "openapi": {"GET": (200, 200)},
+    "gateway_artifact": {"GET": (404, 404)},  # its signature opens it
 }
 KNOWS_WHO = {"sign_in"}  # whoever is signed in is sent on, by any method
 ASKS_WHO_FIRST = {"start", "password", "sign_out"}  # whoever is not signed in is sent to do so, by any method

@@ -181,7 +181,11 @@ def test_a_route_answers_each_caller_and_method_as_the_table_says(scene, name):
 
 @pytest.mark.parametrize("name", OPEN)
 def test_a_route_outside_of_shops_answers_as_the_table_says(scene, name):
-    arguments = [scene.ids["user"], scene.ids["link"]] if name == "sign_in_by_link" else []
+    places = {
+        "sign_in_by_link": [scene.ids["user"], scene.ids["link"]],
+        "gateway_artifact": [scene.ids["release"], "0" * 64],
+    }
+    arguments = places.get(name, [])
     wrong = []
     for caller, at in (("anonymous", 0), ("viewer", 1), ("outsider", 1)):
         for method in METHODS:

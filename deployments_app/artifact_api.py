@@ -1,0 +1,45 @@
+"""Where servers in a cluster fetch their artifact, below /gateway/v1/."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from django.contrib.auth.decorators import login_not_required
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import path
+from django.views.decorators.http import require_GET
+
+from deployments_app.artifact_archive import archive_size, write_archive
+from deployments_app.services.artifacts import open_artifact
+from portal.core.errors import PortalError
+from portal.core.problems import problem_http_response
+
+
+@login_not_required
+@require_GET
+def gateway_artifact(request: HttpRequest, release_id: str, digest: str) -> HttpResponseBase:
+    """Send an artifact, packed, to whoever holds its signed address."""
+    try:
+        files = open_artifact(release_id, digest, request.GET.get("signature", ""))
+    except PortalError as error:
+        return problem_http_response(request, error)
+    is_async = isinstance(request, ASGIRequest)
+    response = StreamingHttpResponse(_in_threads(files) if is_async else write_archive(files))
+    response["Content-Type"] = "application/x-tar"
+    response["Content-Length"] = str(archive_size(files))
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+async def _in_threads(files: list[Path]) -> AsyncIterator[bytes]:
+    # Under ASGI Django would collect a plain iterator whole before it sends the first byte.
+    pieces = write_archive(files)
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        yield piece
+
+
+artifact_urlpatterns = [
+    path("artifacts/<str:release_id>/<str:digest>", gateway_artifact, name="gateway_artifact"),
+]

@@ -1,0 +1,41 @@
+"""Who may fetch a release's artifact, and taking that back."""
+
+from pathlib import Path
+
+from django.db import transaction
+
+from deployments_app.artifact_archive import archive_files
+from deployments_app.artifact_keys import is_signed
+from deployments_app.models import Release, Workload
+from deployments_app.models.deployments import new_nonce
+from deployments_app.services.workloads import wake_deployment
+from portal.core.actors import Actor
+from portal.core.errors import NotFound
+from portal.core.events import record
+from portal.core.models import Shop
+from portal.core.permissions import authorize
+from portal.core.storage import tree_path
+
+
+def open_artifact(release_id: str, digest: str, signature: str) -> list[Path]:
+    """List the files of an artifact for whoever holds its address; NotFound for everybody else."""
+    servers = (
+        Workload.objects.filter(release_id=release_id, release__artifact_digest=digest)
+        .select_related("release")
+        .first()
+    )
+    if servers is None or not is_signed(signature, servers.release, servers):
+        raise NotFound("This address opens no artifact: its release is retired, or it was taken back.")
+    try:
+        return archive_files(tree_path(digest))
+    except OSError as error:
+        raise NotFound("The store has lost this artifact. Restore it from a backup.") from error
+
+
+def revoke_artifact_addresses(actor: Actor, shop: Shop, release: Release) -> None:
+    """Take back every address of a release's artifact; servers that start later get a new one."""
+    authorize(actor, "deployments.write", shop)
+    with transaction.atomic():
+        Workload.objects.filter(release=release).update(artifact_nonce=new_nonce())
+        record("release.artifact_address_revoked", release, actor=actor, shop=shop)
+        wake_deployment(release.deployment)

@@ -1,0 +1,156 @@
+"""An artifact travels whole or not at all, to whoever holds its address while its release is there."""
+
+import io
+import shutil
+import tarfile
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.urls import reverse
+
+from deployments_app import fetch_artifact
+from deployments_app.artifact_archive import archive_files, archive_size, write_archive
+from deployments_app.artifact_keys import artifact_url
+from deployments_app.fetch_artifact import Unavailable, Unusable, fetch
+from deployments_app.models import Workload
+from deployments_app.services.artifacts import revoke_artifact_addresses
+from deployments_app.services.workloads import look_after
+from engine.artifacts import load_artifact
+from engine.tests.serving_process import make_artifact
+from portal.core.storage import tree_path
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    return make_artifact(tmp_path_factory.mktemp("artifact") / "model", "popularity")
+
+
+@pytest.fixture
+def give():
+    """Serve bytes on loopback; returns a function from what each path answers to an address."""
+    answers = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = answers.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            with suppress(ConnectionError):  # whoever heard enough hangs up
+                self.wfile.write(body or b"")
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+
+        def put(path, body):
+            answers[path] = body
+            return f"http://127.0.0.1:{server.server_address[1]}{path}"
+
+        yield put
+        server.shutdown()
+        thread.join()
+
+
+def packed(folder):
+    return b"".join(write_archive(archive_files(folder)))
+
+
+def tar_of(*members):
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for name, content, kind in members:
+            member = tarfile.TarInfo(name)
+            member.size, member.type = len(content), kind
+            archive.addfile(member, io.BytesIO(content))
+    return target.getvalue()
+
+
+def test_what_was_packed_is_fetched_and_can_be_served(artifact, give, tmp_path):
+    body = packed(artifact.folder)
+    assert len(body) == archive_size(archive_files(artifact.folder))
+    empty, full = give("/none", None), give("/some", body)
+    fetch([empty, full], artifact.digest, tmp_path / "model")
+    assert load_artifact(tmp_path / "model", artifact.digest).algorithm == "popularity"
+    assert not (tmp_path / "model.partial").exists()
+
+
+def test_whatever_is_not_the_artifact_leaves_nothing_behind(artifact, give, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(artifact.folder, damaged)
+    member = max(damaged.glob("*.npy"), key=lambda path: path.stat().st_size)
+    content = bytearray(member.read_bytes())
+    content[-1] ^= 1
+    member.write_bytes(bytes(content))
+    manifest = (artifact.folder / "manifest.json").read_bytes()
+    plain, link = tarfile.REGTYPE, tarfile.SYMTYPE
+    cases = {
+        "does not have the sha256": packed(damaged),
+        "which is no plain file": tar_of(("../manifest.json", manifest, plain)),
+        "no plain file": tar_of(("manifest.json", b"", link)),
+        "not as the manifest says": tar_of(("manifest.json", manifest, plain), ("more.npy", b"x", plain)),
+        "does not begin with a manifest": tar_of(("a.npy", b"x", plain)),
+    }
+    for at, (words, body) in enumerate(cases.items()):
+        with pytest.raises(Unusable, match=words):
+            fetch([give(f"/{at}", body)], artifact.digest, tmp_path / "model")
+    with pytest.raises(Unusable, match="has the digest"):
+        fetch([give("/good", packed(artifact.folder))], "0" * 64, tmp_path / "model")
+    for at, cut in enumerate((0, 1000, 20_000)):
+        half = give(f"/half{at}", packed(artifact.folder)[:cut])
+        with pytest.raises(Unavailable, match=r"ended before|unexpected end|empty file"):
+            fetch([half], artifact.digest, tmp_path / "model", rounds=1)
+    with pytest.raises(Unavailable, match="answered 404"):
+        fetch([give("/none", None)], artifact.digest, tmp_path / "model", rounds=2)
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_command_says_what_came_of_it(artifact, give, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(fetch_artifact, "ROUNDS", 1)
+    sources = tmp_path / "sources.json"
+    sources.write_text(f'["{give("/a", packed(artifact.folder))}"]')
+    arguments = [str(sources), artifact.digest, str(tmp_path / "model")]
+    assert fetch_artifact.main(arguments) == 0
+    assert "every sha256 is right" in capsys.readouterr().out
+    assert fetch_artifact.main(arguments) == 0
+    assert "there already" in capsys.readouterr().out
+    assert fetch_artifact.main([str(sources), "0" * 64, str(tmp_path / "other")]) == 1
+    assert "has the digest" in capsys.readouterr().err
+
+
+def test_an_address_opens_one_artifact_until_its_release_is_retired(world, client):
+    release, other = world.make_live(), world.make_live(world.version())
+    for each in (release, other):
+        look_after(each)
+
+    def ask(url):
+        answer = client.get(url.removeprefix("http://").partition("/")[2].join(("/", "")))
+        content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        return answer.status_code, content
+
+    servers = Workload.objects.get(release=release)
+    url = artifact_url(release, servers)
+    status, content = ask(url)
+    assert status == 200
+    assert content == packed(tree_path(release.artifact_digest))
+    signature = url.rpartition("=")[2]
+    for release_id, digest, given in (
+        (other.pk, release.artifact_digest, signature),
+        (release.pk, "0" * 64, signature),
+        (release.pk, release.artifact_digest, ""),
+        (release.pk, release.artifact_digest, signature[:-1]),
+        (release.pk, release.artifact_digest, "ü" * 64),
+    ):
+        path = reverse("gateway_artifact", args=[release_id, digest])
+        assert client.get(path, {"signature": given}).status_code == 404
+    revoke_artifact_addresses(world.admin, world.shop, release)
+    assert ask(url)[0] == 404
+    servers.refresh_from_db()
+    renewed = artifact_url(release, servers)
+    assert ask(renewed)[0] == 200
+    servers.delete()
+    assert ask(renewed)[0] == 404
