@@ -64,13 +64,14 @@ class BackendContract:
             self.await_gone(backend, spec.key)
 
     def await_ready(self, backend: DeploymentBackend, spec: ReleaseSpec) -> WorkloadStatus:
-        def look() -> WorkloadStatus | None:
+        deadline = time.monotonic() + self.READY_WITHIN_S
+        while True:
             backend.apply(spec)
             status = backend.observe(spec.key)
-            return status if status.ready == spec.replicas else None
-
-        found: WorkloadStatus = wait_until(look, within_s=self.READY_WITHIN_S, what=f"{spec.key} is ready")
-        return found
+            if status.ready == spec.replicas:
+                return status
+            assert time.monotonic() < deadline, f"{spec.key} did not get ready in time: {status.reason}"
+            time.sleep(0.05)
 
     def await_gone(self, backend: DeploymentBackend, key: str) -> None:
         def look() -> bool:

@@ -1,0 +1,131 @@
+"""The Kubernetes backend: one Deployment a release, written by server-side apply into one namespace.
+
+The cluster keeps all state. What this process remembers only spares it from writing the same again:
+a release whose Deployment is as it was left is looked at, and written anew every `WRITE_EVERY_S`, which
+is how long an edit by somebody else may stand.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from django.conf import settings
+
+from deployments_app.backends.base import ReleaseKey, ReleaseSpec, WorkloadStatus
+from deployments_app.backends.kubernetes_api import Cluster, open_cluster
+from deployments_app.backends.kubernetes_reasons import read_status
+from deployments_app.backends.manifests import (
+    KINDS,
+    MANAGER,
+    RELEASE_LABEL,
+    ClusterSettings,
+    Manifest,
+    build_release,
+    object_name,
+    release_selector,
+    service_address,
+)
+
+WRITE_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A release as it was written last: by which content, when, and what its Deployment was then."""
+
+    digest: str
+    at: float
+    generation: int
+
+
+class KubernetesBackend:
+    """Runs model servers as pods; see `deployments_app.backends.base.DeploymentBackend`."""
+
+    _written: ClassVar[dict[tuple[str, ReleaseKey], _Written]] = {}
+
+    def __init__(
+        self, namespace: str = "", *, cluster: Cluster | None = None, options: ClusterSettings | None = None
+    ) -> None:
+        self.cluster = cluster or open_cluster(
+            namespace or settings.KUBERNETES_NAMESPACES[0], context=settings.KUBERNETES_CONTEXT
+        )
+        self.options = options or cluster_settings()
+
+    def apply(self, spec: ReleaseSpec) -> None:
+        objects = build_release(spec, self.options, size_bytes=_size(spec.artifact))
+        digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
+        there = self.cluster.get("Deployment", object_name(spec.key))
+        if self._is_as_written(spec.key, digest, there):
+            return
+        for manifest in objects:
+            if manifest["kind"] == "Deployment":
+                there = self.cluster.apply(_leave_replicas(manifest, spec, there))
+            else:
+                self.cluster.apply(manifest)
+        if spec.autoscale is None:
+            self._delete("HorizontalPodAutoscaler", spec.key)
+        generation = int(there["metadata"]["generation"]) if there else 0
+        self._written[self._place(spec.key)] = _Written(digest, time.monotonic(), generation)
+
+    def observe(self, key: ReleaseKey) -> WorkloadStatus:
+        there = self.cluster.get("Deployment", object_name(key))
+        pods = self.cluster.find("Pod", release_selector(key)) if there is not None else []
+        service = service_address(key, self.cluster.namespace, self.options.domain)
+        return read_status(there, pods, service=service)
+
+    def remove(self, key: ReleaseKey) -> None:
+        self._written.pop(self._place(key), None)
+        there = self.cluster.get("Deployment", object_name(key))
+        if there is not None and "deletionTimestamp" in there["metadata"]:
+            return  # the rest went before it, and its pods are ending
+        for kind in (kind for kind in reversed(KINDS) if kind != "Deployment"):
+            self._delete(kind, key)
+        self._delete("Deployment", key)
+
+    def loaded(self) -> list[ReleaseKey]:
+        managed = f"app.kubernetes.io/managed-by={MANAGER},{RELEASE_LABEL}"
+        found = (each for kind in ("Deployment", "Secret") for each in self.cluster.find(kind, managed))
+        return sorted({each["metadata"]["labels"][RELEASE_LABEL] for each in found})
+
+    def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
+        return self.cluster.namespace, key
+
+    def _delete(self, kind: str, key: ReleaseKey) -> None:
+        if self.cluster.get(kind, object_name(key)) is not None:
+            self.cluster.delete(kind, object_name(key))
+
+    def _is_as_written(self, key: ReleaseKey, digest: str, there: Manifest | None) -> bool:
+        before = self._written.get(self._place(key))
+        if before is None or there is None or "deletionTimestamp" in there["metadata"]:
+            return False
+        is_fresh = time.monotonic() - before.at < WRITE_EVERY_S
+        return is_fresh and (before.digest, before.generation) == (digest, there["metadata"]["generation"])
+
+
+def cluster_settings() -> ClusterSettings:
+    """Read what the objects of every release share from the portal's settings."""
+    return ClusterSettings(
+        image=settings.KUBERNETES_IMAGE,
+        pull_policy=settings.KUBERNETES_PULL_POLICY,
+        drain_s=settings.KUBERNETES_DRAIN_S,
+        domain=settings.KUBERNETES_DOMAIN,
+    )
+
+
+def _leave_replicas(manifest: Manifest, spec: ReleaseSpec, there: Manifest | None) -> Manifest:
+    """Say nothing of replicas once the autoscaler has set them: they are its own from then on."""
+    if spec.autoscale is None or there is None:
+        return manifest
+    for entry in there["metadata"].get("managedFields", ()):
+        owns = "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        if owns and entry.get("manager") != MANAGER:
+            rest = {name: value for name, value in manifest["spec"].items() if name != "replicas"}
+            return {**manifest, "spec": rest}
+    return manifest
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())

@@ -1,0 +1,167 @@
+"""The objects of a release are as the golden file says; write it anew with GOLDEN=1 and read the change."""
+
+import base64
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deployments_app.backends.base import Autoscale, ReleaseSpec
+from deployments_app.backends.kubernetes_reasons import read_status
+from deployments_app.backends.manifests import KINDS, ClusterSettings, build_release
+
+GOLDEN = Path(__file__).with_name("golden")
+SPEC = ReleaseSpec(
+    key="rel_01KAQ",
+    artifact=Path("/storage/trees/ab/abc"),
+    digest="ab" * 32,
+    release_number=17,
+    deployment_id="dep_01KAQ",
+    shop="shop",
+    model="shop-main",
+    model_version=3,
+    algorithm="als",
+    signing_key="s3cr3t-signing-key",
+    replicas=2,
+    autoscale=Autoscale(max_replicas=5),
+    artifact_url="https://aisle.example/gateway/v1/artifacts/rel_01KAQ/abab?signature=s1gn3d",
+    change_request="pro_01KAQ",
+)
+SETTINGS = ClusterSettings("registry.example/aisle:1", cache_url="http://gateway-env-1-cache.prod.svc:8081")
+
+
+def check_golden(name, found):
+    path = GOLDEN / f"{name}.json"
+    text = json.dumps(found, indent=2, sort_keys=True) + "\n"
+    if os.environ.get("GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_the_objects_of_a_release_are_the_golden_ones():
+    objects = build_release(SPEC, SETTINGS, size_bytes=100 * 1024**2)
+    assert [each["kind"] for each in objects] == [
+        *("ServiceAccount", "Secret", "NetworkPolicy", "Service", "Deployment"),
+        *("PodDisruptionBudget", "HorizontalPodAutoscaler"),
+    ]
+    assert {each["kind"] for each in objects} == set(KINDS)
+    check_golden("release", objects)
+
+
+def test_only_the_secret_holds_secrets():
+    objects = build_release(SPEC, SETTINGS, size_bytes=1)
+    secret = next(each for each in objects if each["kind"] == "Secret")
+    rest = json.dumps([each for each in objects if each is not secret])
+    assert "s3cr3t" not in rest
+    assert "s1gn3d" not in rest
+    files = {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
+    assert json.loads(files["sources.json"]) == [
+        "http://gateway-env-1-cache.prod.svc:8081/gateway/v1/artifacts/rel_01KAQ/abab?signature=s1gn3d",
+        SPEC.artifact_url,
+    ]
+
+
+def test_without_autoscaling_there_is_no_autoscaler():
+    objects = build_release(replace(SPEC, autoscale=None), SETTINGS, size_bytes=1)
+    assert [each["kind"] for each in objects] == list(KINDS[:-1])
+
+
+def deployment(replicas=1, *conditions, **metadata):
+    return {
+        "metadata": {"name": "rel-1", **metadata},
+        "spec": {"replicas": replicas},
+        "status": {"conditions": list(conditions)},
+    }
+
+
+def pod(name="a", *, ready=False, server=None, fetch=None, conditions=(), phase="Running", **metadata):
+    return {
+        "metadata": {"name": name, **metadata},
+        "status": {
+            "podIP": f"10.0.0.{ord(name)}",
+            "phase": phase,
+            "conditions": [{"type": "Ready", "status": str(ready)}, *conditions],
+            "initContainerStatuses": [{"name": "fetch-artifact", "ready": True, **(fetch or {})}],
+            "containerStatuses": [{"name": "server", "ready": ready, "image": "aisle:1", **(server or {})}],
+        },
+    }
+
+
+RUNNING = {"state": {"running": {}}}
+
+
+def ended(code, message, **more):
+    return {"terminated": {"exitCode": code, "message": message, **more}}
+
+
+QUOTA = {
+    "type": "ReplicaFailure",
+    "status": "True",
+    "message": 'pods "rel-1-x" is forbidden: exceeded quota: small, requested: pods=1',
+}
+NO_ROOM = {
+    "type": "PodScheduled",
+    "status": "False",
+    "message": "0/3 nodes are available: 3 Insufficient memory.",
+}
+REASONS = [
+    (deployment(), [], "the servers are being started"),
+    (deployment(1, QUOTA), [], "the namespace's quota is used up: exceeded quota: small, requested: pods=1"),
+    (deployment(), [pod(conditions=[NO_ROOM])], "no node has room for a server: 0/3 nodes are available"),
+    (deployment(), [pod(fetch=RUNNING)], "the artifact is being fetched"),
+    (deployment(), [pod(server=RUNNING)], "the server is warming up"),
+    (
+        deployment(),
+        [pod(server={"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}})],
+        "the image aisle:1 cannot be fetched: not found",
+    ),
+    (
+        deployment(),
+        [
+            pod(
+                fetch={
+                    "ready": False,
+                    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                    "lastState": ended(1, "the digest is wrong\n"),
+                }
+            )
+        ],
+        "fetching the artifact ended with status 1: the digest is wrong; the next start waits a while",
+    ),
+    (
+        deployment(),
+        [pod(server={**RUNNING, "lastState": ended(3, "first\nnot serving: bad")})],
+        "the server ended with status 3: not serving: bad; it is being started again",
+    ),
+    (
+        deployment(),
+        [pod(server={**RUNNING, "lastState": ended(137, "", reason="OOMKilled")})],
+        "the server was stopped because it used more memory than it may",
+    ),
+]
+
+
+@pytest.mark.parametrize(("there", "pods", "reason"), REASONS, ids=[reason[:40] for _, _, reason in REASONS])
+def test_each_trouble_is_named(there, pods, reason):
+    status = read_status(there, pods, service="rel-1.ns.svc:8080")
+    assert status.reason.startswith(reason)
+    assert status.exists
+    assert not status.is_ready
+    assert status.service == ""
+
+
+def test_only_pods_that_stay_and_are_ready_count():
+    pods = [
+        pod("a", ready=True),
+        pod("b", ready=True, deletionTimestamp="2026-01-01T00:00:00Z"),
+        pod("c", ready=True, phase="Failed"),
+        pod("d", ready=True),
+    ]
+    status = read_status(deployment(2), pods, service="rel-1.ns.svc:8080")
+    assert status.is_ready
+    assert status.endpoints == ("10.0.0.97:8080", "10.0.0.100:8080")
+    assert (status.service, status.reason) == ("rel-1.ns.svc:8080", "")
+    assert not read_status(None, [], service="x").exists
+    assert read_status(deployment(1, deletionTimestamp="x"), pods, service="x").ready == 0
