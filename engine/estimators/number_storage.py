@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from engine.estimators.factors import inner_products
 from engine.interactions import Float32
 
 STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
@@ -39,7 +40,7 @@ def decode(codes: npt.NDArray, scales: Float32) -> Float32:
 def score_all(rows: Float32, codes: npt.NDArray, scales: Float32) -> Float32:
     """Score (n, d) float32 users against all (m, d) stored items: (n, m), never all items in float32."""
     if codes.dtype == np.float32:
-        return rows @ codes.T
+        return inner_products(rows, codes)
     scores = np.empty((len(rows), len(codes)), np.float32)
     if codes.dtype == np.int8:
         users, user_scales = to_int16(rows)

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.serving import inference_protocol as protocol
 from engine.serving.answers import Answer, Refuse, Request, problem, protocol_error
+from engine.serving.batch import Batches
 from engine.serving.config import ServingConfig
 from engine.serving.counters import CONTENT_TYPE, Counters
 from engine.serving.domain import Domain
@@ -26,7 +27,6 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-BODY_TIMEOUT_S = 5.0
 LISTEN_MAX_BYTES = 16 * BODY_MAX_BYTES  # heard out, though refused: a client that still sends reads no answer
 BRIEF, CLOSE = (b"cache-control", b"private, no-store"), (b"connection", b"close")
 
@@ -40,6 +40,7 @@ class Endpoints:
     """What answers once the model is there."""
 
     domain: Domain
+    batches: Batches
     protocol: InferenceProtocol
 
 
@@ -52,6 +53,7 @@ class ModelServer:
         self._key = key
         self._endpoints: Endpoints | None = None
         self._is_draining = False
+        self._under_way = 0
 
     @property
     def is_loading(self) -> bool:
@@ -63,9 +65,9 @@ class ModelServer:
 
     def start(self, model: ServedModel) -> None:
         """Take a model that has been warmed up: ready from now on."""
+        domain = Domain(self.config, self._key, model, self.counters)
         self._endpoints = Endpoints(
-            Domain(self.config, self._key, model, self.counters),
-            InferenceProtocol(self.config, model, self.counters),
+            domain, Batches(domain), InferenceProtocol(self.config, model, self.counters)
         )
         self.counters.ready.set(1)
 
@@ -84,7 +86,9 @@ class ModelServer:
         is_protocol = segments[0] == "v2" or segments[2:3] == ["v2"]
         refuse: Refuse = protocol_error if is_protocol else problem
         try:
-            answer = await self._answer(request, segments, receive)
+            answer = await self._answer_in_turn(
+                await _with_body(request, receive, self.config.patience_s), segments
+            )
         except Refusal as refusal:
             answer = self._refuse(refusal, refuse, request)
         except ClientGone:
@@ -95,18 +99,40 @@ class ModelServer:
             answer = self._refuse(failure, refuse, request)
         await self._send(answer, send)
 
-    async def _answer(self, request: Request, segments: list[str], receive: Receive) -> Answer:
+    async def _answer_in_turn(self, request: Request, segments: list[str]) -> Answer:
+        """Answer, or refuse at once when too many wait already: late answers help nobody.
+
+        Whether the server is there is always told. A body that is still on its way does not count: a few slow
+        clients would keep all others out. All that arrived together are counted before the first is
+        answered: otherwise those that are answered without any waiting would never be too many.
+        """
+        if segments[-2:-1] == ["health"] or segments == ["metrics"]:
+            return await self._answer(request, segments)
+        if self._under_way >= self.config.under_way_max:
+            detail = f"{self._under_way} requests are under way already; ask again in a second."
+            raise Refusal(429, "overloaded", detail, headers={"Retry-After": "1"})
+        self._under_way += 1
+        try:
+            await asyncio.sleep(0)
+            return await self._answer(request, segments)
+        finally:
+            self._under_way -= 1
+
+    async def _answer(self, request: Request, segments: list[str]) -> Answer:
         if segments[0] == "v2":
-            return await self._answer_protocol(request, segments[1:], receive)
+            return await self._answer_protocol(request, segments[1:])
         match segments:
             case ["metrics"]:
                 _allow(request, "GET")
                 return Answer(200, self.counters.write(), CONTENT_TYPE)
             case [_, _, "v2", *rest]:
-                return await self._answer_protocol(request, rest, receive)
+                return await self._answer_protocol(request, rest)
             case [_, _, "recommendations"]:
                 _allow(request, "GET", "POST")
-                return await self._ready().domain.recommendations(await _with_body(request, receive))
+                return await self._ready().domain.recommendations(request)
+            case [_, _, "recommendations", "batch"]:
+                _allow(request, "POST")
+                return await self._ready().batches.answer(request)
             case [_, _, "trending"]:
                 _allow(request, "GET")
                 return await self._ready().domain.trending(request)
@@ -115,10 +141,10 @@ class ModelServer:
                 return await self._ready().domain.similar(request, item)
             case [_, _, "session"]:
                 _allow(request, "POST")
-                return await self._ready().domain.session(await _with_body(request, receive))
+                return await self._ready().domain.session(request)
         raise Refusal(404, "not_found", "There is nothing at this address.")
 
-    async def _answer_protocol(self, request: Request, rest: list[str], receive: Receive) -> Answer:
+    async def _answer_protocol(self, request: Request, rest: list[str]) -> Answer:
         if rest[-1:] == ["infer"]:
             _allow(request, "POST")
         else:
@@ -131,10 +157,10 @@ class ModelServer:
             case ["health", "ready"]:
                 return protocol.ready(self.is_ready)
             case ["models", name, *more] if name:
-                return await self._answer_model(request, read_id(name, "model"), more, receive)
+                return await self._answer_model(request, read_id(name, "model"), more)
         raise Refusal(404, "not_found", "There is nothing at this address.")
 
-    async def _answer_model(self, request: Request, name: str, more: list[str], receive: Receive) -> Answer:
+    async def _answer_model(self, request: Request, name: str, more: list[str]) -> Answer:
         version = None
         if more[:1] == ["versions"] and len(more) > 1:
             version, more = read_id(more[1], "version"), more[2:]
@@ -146,7 +172,7 @@ class ModelServer:
             case ["ready"]:
                 return endpoint.model_ready()
             case ["infer"]:
-                return await endpoint.infer(await _with_body(request, receive))
+                return await endpoint.infer(request)
         raise Refusal(404, "not_found", "There is nothing at this address.")
 
     def _ready(self) -> Endpoints:
@@ -179,13 +205,13 @@ def _allow(request: Request, *methods: str) -> None:
         raise Refusal(405, "method_not_allowed", detail, headers={"Allow": listed})
 
 
-async def _with_body(request: Request, receive: Receive) -> Request:
-    """Read a POST's body, at most 1 MiB and five seconds long."""
+async def _with_body(request: Request, receive: Receive, patience_s: float) -> Request:
+    """Read a POST's body, at most 1 MiB, in so many seconds."""
     if request.method != "POST":
         return request
     body, size = bytearray(), 0
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(patience_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":

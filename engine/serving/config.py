@@ -25,7 +25,10 @@ class ServingConfig:
 
     artifact: the folder, and `digest` the sha256 of its manifest. signing_key_file: a key good only for
     recommendation_id. rlimits: of as_bytes, nofile, cpu_s. drain_s: how long the server goes on answering,
-    no longer ready, after SIGTERM. numba_cache_dir: where compiled kernels are, when not beside the code.
+    no longer ready, after SIGTERM. under_way_max: how many requests may be under way; one more is refused
+    with 429. cache_bytes: room for lists made before; 0 keeps none. patience_s: how long a request's headers,
+    and then its body, may take to arrive; longer than the gateway keeps idle connections. numba_cache_dir:
+    where compiled kernels are, when not beside the code.
     """
 
     artifact: Path
@@ -42,6 +45,9 @@ class ServingConfig:
     threads: int = 1
     shop: str = ""
     drain_s: float = 1.0
+    under_way_max: int = 128
+    cache_bytes: int = 64 * 1024 * 1024
+    patience_s: float = 5.0
     rlimits: Mapping[str, int] = field(default_factory=dict)
     numba_cache_dir: Path | None = None
 
@@ -51,6 +57,9 @@ class ServingConfig:
             "digest": len(self.digest) == 64,
             "threads": 1 <= self.threads <= 64,
             "drain_s": 0 <= self.drain_s <= 300,
+            "under_way_max": 1 <= self.under_way_max <= 100_000,
+            "patience_s": 0 < self.patience_s <= 60,
+            "cache_bytes": 0 <= self.cache_bytes <= 1 << 40,
             "rlimits": all(name in LIMITS and type(n) is int and n > 0 for name, n in self.rlimits.items()),
         }
         for name, is_right in checks.items():

@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-HEAD_TIMEOUT_S = 5.0
 HEAD_MAX_BYTES = 64 * 1024
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """A request's line and headers must arrive within five seconds and 64 KiB, or the connection ends."""
+    """A request's line and headers must arrive in time and within 64 KiB, or the connection ends."""
 
+    patience_s = 5.0
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
@@ -49,7 +49,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _wait_for_head(self) -> None:
         self._head_bytes = 0
-        self._deadline = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+        self._deadline = self.loop.call_later(self.patience_s, self.transport.close)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -63,3 +63,8 @@ class BoundedConnection(HttpToolsProtocol):
         head = b"content-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head % len(body) + body)
         self.transport.close()
+
+
+def patient_for(patience_s: float) -> type[BoundedConnection]:
+    """Make the class of connections that wait so long, as uvicorn takes a class."""
+    return type("PatientConnection", (BoundedConnection,), {"patience_s": patience_s})

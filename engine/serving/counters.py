@@ -26,13 +26,22 @@ OUTCOMES = ("ok", "empty")
 
 @dataclass(frozen=True)
 class Served:
-    """One list that went out: what is counted of it."""
+    """One list that went out: what is counted of it. model_s: None when no model was asked for it."""
 
     variant: str
     served_by: str
     fallback_reason: str | None
-    ranked: RankedList
+    n_items: int
+    is_short: bool
+    dropped: int
     total_s: float
+    model_s: float | None = None
+
+    @classmethod
+    def of(cls, ranked: RankedList, variant: str, total_s: float) -> "Served":
+        """Take a list as it was made."""
+        facts = (len(ranked.items), ranked.is_short, ranked.dropped)
+        return cls(variant, ranked.served_by, ranked.fallback_reason, *facts, total_s, ranked.model_s)
 
 
 class Counters:
@@ -64,6 +73,8 @@ class Counters:
             "aisle_dropped_scores_total", "Items left out because their score was not finite."
         ).labels(*self._place)
         self._refused = counter("aisle_refused_total", "Requests answered with an error.", "status")
+        looks = counter("aisle_cache_requests_total", "Looks for a list made before.", "result")
+        self._hits, self._misses = (looks.labels(*self._place, result) for result in ("hit", "miss"))
         duration = Histogram(
             "aisle_recommendation_duration_seconds",
             "Time to answer: total, and of it model, the scoring.",
@@ -89,22 +100,26 @@ class Counters:
 
     def count(self, served: Served) -> None:
         """Count one list."""
-        ranked = served.ranked
-        kind = (self._known(served.variant), served.served_by, OUTCOMES[not ranked.items])
+        kind = (self._known(served.variant), served.served_by, OUTCOMES[not served.n_items])
         lists = self._lists_of.get(kind)
         if lists is None:
             lists = self._lists_of[kind] = self._lists.labels(*self._place, *kind)
         lists.inc()
         self._total.observe(served.total_s)
-        self._model.observe(ranked.model_s)
+        if served.model_s is not None:
+            self._model.observe(served.model_s)
         if served.fallback_reason is not None:
             self._fallback.labels(*self._place, served.fallback_reason).inc()
-        if not ranked.items:
+        if not served.n_items:
             self._empty.inc()
-        if ranked.is_short:
+        if served.is_short:
             self._short.inc()
-        if ranked.dropped:
-            self._dropped.inc(ranked.dropped)
+        if served.dropped:
+            self._dropped.inc(served.dropped)
+
+    def look_up(self, *, is_hit: bool) -> None:
+        """Count one look into the cache of lists."""
+        (self._hits if is_hit else self._misses).inc()
 
     def refuse(self, status: int) -> None:
         """Count an answer that is an error."""

@@ -116,7 +116,7 @@ class InferenceProtocol:
         if not request.is_probe:
             variant = request.header(b"x-aisle-variant") or DIRECT
             for row in rows:
-                self.counters.count(Served(variant, row.served_by, row.fallback_reason, row, took_s))
+                self.counters.count(Served.of(row, variant, took_s))
         return json_answer(answer, headers=[(b"x-release-id", self.config.release_id.encode())])
 
     def _names(self, row: RankedList, width: int) -> list[str]:

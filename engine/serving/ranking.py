@@ -26,7 +26,8 @@ class RankedList:
     """A list of positions with scores, best first.
 
     history: the items it was derived from. dropped: scores that were not finite. is_short: items remained
-    that the model has no score for. model_s: seconds that scoring took.
+    that the model has no score for. model_s: seconds that scoring took, for all who were scored together;
+    rules_s: seconds for what is left out and for what takes its place.
     """
 
     items: list[int]
@@ -37,6 +38,7 @@ class RankedList:
     dropped: int = 0
     is_short: bool = False
     model_s: float = 0.0
+    rules_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,10 @@ class Ranker:
         self.model = model
         self._waiting: list[Waiting] = []
 
-    async def recommend(self, user_id: str, wanted: Wanted) -> RankedList:
-        """Make a user's list, of at most k items that she does not have yet."""
+    async def recommend(self, user: int, wanted: Wanted) -> RankedList:
+        """Make the list of a user (-1: unknown), of at most k items that she does not have yet."""
+        started = perf_counter()
         model = self.model
-        user = model.users.find(user_id)
         context = model.items.find_all(wanted.context)
         history = model.history(user) if user >= 0 else NOBODY
         if not len(history) and not len(context):
@@ -89,7 +91,9 @@ class Ranker:
         if len(context):
             return self.fold_in(np.union1d(history, context).astype(np.int32), wanted)
         left_out = join_positions((history, self.unwanted(wanted)))
-        return self._finished(await self._rank(user, wanted.k, left_out), wanted, history, left_out)
+        rules_s = perf_counter() - started
+        scored = await self._rank(user, wanted.k, left_out)
+        return self._finished(scored, wanted, history, left_out, rules_s)
 
     def recommend_all(self, user_ids: list[str], wanted: Wanted) -> list[RankedList]:
         """Make many users' lists at once; what `wanted` excludes or filters counts for each."""
@@ -112,23 +116,30 @@ class Ranker:
 
     def fold_in(self, history: Int32, wanted: Wanted) -> RankedList:
         """Make the list of somebody of whom only this (sorted) history is known."""
+        started = perf_counter()
         left_out = join_positions((history, self.unwanted(wanted)))
+        rules_s = perf_counter() - started
         state = self.model.estimator.fold_in(self.model.row_of(history))
         scored = self._score(state, wanted.k, [left_out])
-        return self._finished(scored.row(0, wanted.k), wanted, history, left_out)
+        scored = Scored(scored.items, scored.scores, perf_counter() - started - rules_s)
+        return self._finished(scored.row(0, wanted.k), wanted, history, left_out, rules_s)
 
     def popular(self, wanted: Wanted, reason: str | None) -> RankedList:
         """Make the list of what most shoppers chose."""
+        started = perf_counter()
         items, scores = self.model.most_popular(wanted.k, self.unwanted(wanted))
-        return RankedList(items.tolist(), scores.tolist(), POPULARITY, reason)
+        made = items.tolist(), scores.tolist()
+        return RankedList(*made, POPULARITY, reason, rules_s=perf_counter() - started)
 
     def similar(self, item: int, wanted: Wanted) -> RankedList:
         """Make the list of what is most like one item."""
+        started = perf_counter()
         items, scores = self.model.similar(item)
+        scored_at = perf_counter()
         kept = ~np.isin(items, self.unwanted(wanted))
-        return RankedList(
-            items[kept][: wanted.k].tolist(), scores[kept][: wanted.k].tolist(), self.model.algorithm
-        )
+        made = items[kept][: wanted.k].tolist(), scores[kept][: wanted.k].tolist()
+        model_s, rules_s = scored_at - started, perf_counter() - scored_at
+        return RankedList(*made, self.model.algorithm, model_s=model_s, rules_s=rules_s)
 
     def unwanted(self, wanted: Wanted) -> Int32:
         """List the positions that the request itself leaves out."""
@@ -141,13 +152,15 @@ class Ranker:
         histories = [self.model.history(int(user)) for user in users]
         return self._score(self.model.estimator.user_state(users), k, histories)
 
-    def _finished(self, scored: Scored, wanted: Wanted, history: Int32, left_out: Int32) -> RankedList:
+    def _finished(
+        self, scored: Scored, wanted: Wanted, history: Int32, left_out: Int32, rules_s: float = 0.0
+    ) -> RankedList:
         there = scored.items >= 0
         kept = there & np.isfinite(scored.scores)
         items, scores = scored.items[kept].tolist(), scored.scores[kept].tolist()
         dropped = int(there.sum()) - len(items)
         by_model = RankedList(
-            items, scores, self.model.algorithm, None, history, dropped, False, scored.seconds
+            items, scores, self.model.algorithm, None, history, dropped, False, scored.seconds, rules_s
         )
         if len(items) == wanted.k:
             return by_model

@@ -74,8 +74,10 @@ def read_query(raw: bytes) -> Query:
     return query
 
 
-def read_wanted(query: Query, body: bytes, *, more_fields: frozenset[str] = frozenset()) -> Wanted:
-    """Read what a recommendation request asks for, from the URL and from the body."""
+def read_wanted(
+    query: Query, body: bytes | dict[str, Any], *, more_fields: frozenset[str] = frozenset()
+) -> Wanted:
+    """Read what a recommendation request asks for, from the URL and from the body, perhaps parsed already."""
     k = read_k(query)
     exclude = [
         read_id(part, "exclude") for value in query.get("exclude", ()) for part in value.split(",") if part
@@ -85,7 +87,8 @@ def read_wanted(query: Query, body: bytes, *, more_fields: frozenset[str] = froz
         if len(exclude) > EXCLUDE_MAX:
             raise _too_many("exclude", EXCLUDE_MAX)
         return Wanted(k, exclude, explain=explain)
-    found = read_object(read_json(body), "", BODY_FIELDS | more_fields)
+    parsed = body if isinstance(body, dict) else read_json(body)
+    found = read_object(parsed, "", BODY_FIELDS | more_fields)
     exclude += _ids(found.get("exclude"), "/exclude", EXCLUDE_MAX)
     if len(exclude) > EXCLUDE_MAX:
         raise _too_many("exclude", EXCLUDE_MAX)

@@ -16,7 +16,7 @@ from engine.artifacts import ArtifactError, load_artifact
 from engine.estimators.base import BLAS
 from engine.serving.app import ModelServer
 from engine.serving.config import ServingConfig
-from engine.serving.connection import BoundedConnection
+from engine.serving.connection import patient_for
 from engine.serving.model import ServedModel
 from engine.serving.warm_up import WarmUp, WarmUpError, warm_up
 
@@ -56,7 +56,7 @@ def run(config: ServingConfig, key: bytes) -> int:
     settings = uvicorn.Config(
         app,
         loop="uvloop",
-        http=BoundedConnection,
+        http=patient_for(config.patience_s),
         ws="none",
         lifespan="off",
         interface="asgi3",

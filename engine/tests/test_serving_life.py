@@ -125,6 +125,8 @@ def test_a_model_whose_scores_overflow_never_serves(tmp_path: Path, artifact: Sm
         ({"model_version": "17"}, "model_version"),
         ({"artifact": "relative/path"}, "artifact"),
         ({"rlimits": {"stack": 1}}, "rlimits"),
+        ({"under_way_max": 0}, "under_way_max"),
+        ({"cache_bytes": -1}, "cache_bytes"),
         ({"signing_key_file": "/nonexistent/key"}, "signing key"),
     ],
 )
@@ -214,6 +216,38 @@ def test_many_connections_at_once_each_get_their_own_lists(tmp_path: Path, artif
     assert not [failure for shopper in shoppers for failure in shopper.failures]
     assert len(answers) > 500
     assert all(items == expected[user] for user, items in answers)
+
+
+def test_too_many_at_once_are_refused_and_all_others_answered(
+    tmp_path: Path, artifact: SmallArtifact
+) -> None:
+    with running(server_config(tmp_path, artifact, under_way_max=4, cache_bytes=0)) as server:
+        server.wait_until_ready()
+        request = b"GET /s/d/recommendations?user=u1 HTTP/1.1\r\nhost: x\r\n\r\n"
+        crowd = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(40)]
+        slow = b"POST /s/d/recommendations?user=u1 HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
+        for raw in crowd[20:]:  # a body that is still on its way keeps nobody out
+            raw.sendall(slow)
+        time.sleep(0.1)
+        assert server.recommend("u1").json["cache"] == "off"
+        server.process.send_signal(signal.SIGSTOP)  # so that all of them arrive in the same moment
+        for raw in crowd[:20]:
+            raw.sendall(request)
+        server.process.send_signal(signal.SIGCONT)
+        answers = [raw.recv(8192) for raw in crowd[:20]]
+        assert server.recommend("u1").status == 200, "the crowd has gone"
+        for raw in crowd[20:]:
+            raw.sendall(b"{}")
+            assert raw.recv(8192).startswith((b"HTTP/1.1 200", b"HTTP/1.1 429"))
+        for raw in crowd:
+            raw.close()
+        assert server.metric("aisle_refused_total", status="429") > 0
+        assert server.ask("/v2/health/ready").status == 200
+    statuses = [answer[9:12] for answer in answers]
+    assert statuses.count(b"200") >= 4
+    refusals = [answer for answer in answers if answer[9:12] == b"429"]
+    assert len(refusals) == 20 - statuses.count(b"200") > 0
+    assert all(b"retry-after: 1" in answer and b'"code":"overloaded"' in answer for answer in refusals)
 
 
 def test_sigterm_fails_readiness_first_and_loses_no_request(tmp_path: Path, artifact: SmallArtifact) -> None:

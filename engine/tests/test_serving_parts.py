@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from engine.interactions import IdTable
 from engine.serving.attribution import PREFIX, claimed_release, issue, read
 from engine.serving.id_index import IdIndex
+from engine.serving.requests import Filters, Wanted
+from engine.serving.result_cache import OVERHEAD_BYTES, KeptList, ResultCache, key_of
 
 KEY = b"0123456789abcdef"
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{0,80}", fullmatch=True)
@@ -89,3 +91,44 @@ def test_the_index_of_many_ids_whatever_the_seed() -> None:
         assert np.array_equal(index.find_all(ids), np.arange(100_000))
         assert index.find("user-100000") == -1
         assert [index.find(name) for name in ids[::9973]] == list(range(0, 100_000, 9973))
+
+
+def kept(text: bytes) -> KeptList:
+    return KeptList(text, 1, "als", None, 0, False)
+
+
+def test_the_cache_keeps_what_was_asked_for_last_within_its_bytes() -> None:
+    cache = ResultCache(3 * (OVERHEAD_BYTES + 1_000))
+    keys = [key_of("user", n, Wanted()) for n in range(4)]
+    for n in range(3):
+        cache.keep(keys[n], kept(b"%d" % n * 800))
+    assert cache.find(keys[0]) is not None, "asked for again: stays"
+    cache.keep(keys[3], kept(b"3" * 800))
+    assert cache.find(keys[1]) is None
+    assert [cache.find(key) is not None for key in keys] == [True, False, True, True]
+    assert len(cache) == 3
+    assert 0 < cache.n_bytes <= cache.max_bytes
+    cache.keep(keys[1], kept(b"x" * cache.max_bytes))
+    assert cache.find(keys[1]) is None, "larger than the whole cache"
+    cache.keep(keys[0], kept(b"another"))
+    assert cache.n_bytes <= cache.max_bytes
+
+
+def test_a_cache_of_no_bytes_keeps_nothing() -> None:
+    cache = ResultCache(0)
+    cache.keep(key_of("user", 1, Wanted()), kept(b""))
+    assert len(cache) == cache.n_bytes == 0
+
+
+def test_whatever_decides_a_list_is_in_its_key() -> None:
+    plain = ("user", 1, Wanted())
+    others = [
+        ("item", 1, Wanted()),
+        ("user", 2, Wanted()),
+        *(("user", 1, wanted) for wanted in (
+            Wanted(k=9), Wanted(exclude=["a"]), Wanted(context=["a"]), Wanted(filters=Filters(("a",))),
+            Wanted(filters=Filters(price_max=1.0)), Wanted(explain=True),
+        )),
+    ]  # fmt: skip
+    assert len({key_of(*each) for each in [plain, *others]}) == 1 + len(others)
+    assert key_of("user", 1, Wanted(exclude=[str(n) for n in range(65)])) is None

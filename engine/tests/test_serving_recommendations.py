@@ -47,7 +47,7 @@ def test_the_answer_has_the_documented_members(server: RunningServer) -> None:
     answer = reply.json
     assert set(answer) == {
         "recommendation_id", "release_id", "release", "model", "model_version", "variant", "served_by",
-        "fallback_reason", "took_ms", "items",
+        "fallback_reason", "cache", "took_ms", "items",
     }  # fmt: skip
     assert answer["release_id"] == "rel_1"
     assert answer["release"] == 4
@@ -63,7 +63,9 @@ def test_the_answer_has_the_documented_members(server: RunningServer) -> None:
 def test_headers_name_the_release_and_forbid_caching(server: RunningServer) -> None:
     headers = server.recommend("u3").headers
     assert headers["x-release-id"] == "rel_1"
-    assert headers["server-timing"].startswith("model;dur=")
+    parts = [each.partition(";dur=") for each in headers["server-timing"].split(", ")]
+    assert [name for name, _, _ in parts] == ["cache", "model", "rules"]
+    assert all(0 <= float(dur) < 1000 for _, _, dur in parts)
     assert headers["cache-control"] == "private, no-store"
     assert headers["content-type"] == "application/json"
 
@@ -309,3 +311,53 @@ def test_other_algorithms_are_served_alike(algorithm: str, tmp_path_factory: pyt
         assert server.ask("/a/b/items/i2/similar?k=3").json["items"]
         assert server.recommend("new", body={"context": {"cart": ["i2"]}}).json["served_by"] == algorithm
         assert server.recommend("u1", body={"filters": {"category": ["shoes"]}}).items == []
+
+
+def test_the_same_question_is_answered_from_the_cache_and_another_is_not(server: RunningServer) -> None:
+    hits, misses = (server.metric("aisle_cache_requests_total", result=r) for r in ("hit", "miss"))
+    body = {"filters": {"category": ["shoes"]}, "exclude": ["i2"]}
+    questions = [
+        ("u40", "&k=3", None), ("u41", "&k=3", None), ("u40", "&k=4", None), ("u40", "&k=3", body),
+        ("u40", "&k=3&exclude=i2", None), ("u40", "&k=3&explain=1", None),
+        ("u40", "&k=3", {"context": {"cart": ["i5"]}}),
+    ]  # fmt: skip
+    first = [server.recommend(*each).json for each in questions]
+    assert [answer["cache"] for answer in first] == ["miss"] * len(questions)
+    again = [server.recommend(*each) for each in questions]
+    for before, after in zip(first, again, strict=True):
+        assert after.json["cache"] == "hit"
+        assert "model;dur=0.000" in after.headers["server-timing"]
+        own = {"recommendation_id", "took_ms", "cache"}
+        assert {k: v for k, v in before.items() if k not in own} == {
+            k: v for k, v in after.json.items() if k not in own
+        }
+        assert before["recommendation_id"] != after.json["recommendation_id"]
+    assert server.metric("aisle_cache_requests_total", result="hit") == hits + len(questions)
+    assert server.metric("aisle_cache_requests_total", result="miss") == misses + len(questions)
+
+
+def test_an_arm_that_failed_is_told_although_the_list_is_kept(server: RunningServer) -> None:
+    assert server.recommend("u42").json["fallback_reason"] is None
+    other = server.recommend("u42", headers={"x-aisle-arm": "rel_2"}).json
+    assert (other["cache"], other["served_by"], other["fallback_reason"]) == ("hit", "stable", "arm_failed")
+
+
+def test_unknown_shoppers_share_one_kept_list(server: RunningServer) -> None:
+    server.recommend("never seen 1", "&k=9")
+    assert server.recommend("never seen 2", "&k=9").json["cache"] == "hit"
+
+
+def test_a_batch_holds_the_lists_of_all_its_users(server: RunningServer) -> None:
+    users = [*USERS[:40], "nobody", FILLED]
+    body = {"users": users, "exclude": ["i3"], "filters": {"price_max": 30}}
+    reply = server.ask("/s/d/recommendations/batch?k=4", body, headers={"x-aisle-variant": "stable"})
+    assert reply.status == 200
+    answer = reply.json
+    assert (answer["release_id"], answer["model_version"], answer["variant"]) == ("rel_1", "17", "stable")
+    assert [each["user_id"] for each in answer["results"]] == users
+    for each in answer["results"]:
+        alone = server.recommend(each["user_id"], "&k=4", {"exclude": ["i3"], "filters": {"price_max": 30}})
+        assert [item["item_id"] for item in each["items"]] == alone.items
+        assert each["fallback_reason"] == alone.json["fallback_reason"]
+        assert read(KEY, each["recommendation_id"]).release == "rel_1"
+    assert len({each["recommendation_id"] for each in answer["results"]}) == len(users)

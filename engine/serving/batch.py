@@ -1,0 +1,89 @@
+"""Lists for many users in one request, as a mail to all shoppers needs them.
+
+What it asks is the same for all of them; each list has a recommendation_id of its own. A batch neither
+uses nor fills the cache of lists: it would drive out what the shoppers who are there ask for.
+"""
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+from engine.serving.answers import Answer, Request, json_answer
+from engine.serving.counters import Served
+from engine.serving.domain import Domain
+from engine.serving.requests import Query, Refusal, Wanted, check_id, read_json, read_object, read_wanted
+
+USERS_MAX = 1_000
+ITEMS_MAX = 20_000  # users × k: what one answer holds
+AT_ONCE = 32  # users ranked between two looks at other requests
+BATCHES_MAX = 4  # under way at once
+
+
+class Batches:
+    """Answers POST …/recommendations/batch?k=…"""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self._under_way = 0
+
+    async def answer(self, request: Request) -> Answer:
+        """Make all lists, leaving room for other requests between blocks of users."""
+        users, wanted = read_batch(request.query, request.body)
+        if self._under_way >= BATCHES_MAX:
+            detail = f"{BATCHES_MAX} batches are under way; ask again in a second."
+            raise Refusal(429, "too_many_batches", detail, headers={"Retry-After": "1"})
+        self._under_way += 1
+        try:
+            return await self._answer(request, users, wanted)
+        finally:
+            self._under_way -= 1
+
+    async def _answer(self, request: Request, users: list[str], wanted: Wanted) -> Answer:
+        domain, variant = self.domain, self.domain.variant(request)
+        results: list[dict[str, Any]] = []
+        model_s = 0.0
+        for start in range(0, len(users), AT_ONCE):
+            block = users[start : start + AT_ONCE]
+            lists = domain.ranker.recommend_all(block, wanted)
+            model_s += max(each.model_s for each in lists)
+            took_s = perf_counter() - request.started
+            for user, ranked in zip(block, lists, strict=True):
+                results.append(
+                    {
+                        "user_id": user,
+                        "recommendation_id": domain.recommendation_id(variant),
+                        "served_by": ranked.served_by,
+                        "fallback_reason": ranked.fallback_reason,
+                        "items": domain.items(ranked),
+                    }
+                )
+                if not request.is_probe:
+                    domain.counters.count(Served.of(ranked, variant, took_s))
+            await asyncio.sleep(0)
+        took_ms = round((perf_counter() - request.started) * 1000, 2)
+        return json_answer(
+            {**domain.facts, "variant": variant, "took_ms": took_ms, "results": results},
+            headers=domain.headers(0.0, model_s, max(0.0, took_ms / 1000 - model_s)),
+        )
+
+
+def read_batch(query: Query, body: bytes) -> tuple[list[str], Wanted]:
+    """Check a batch request; raise Refusal for what cannot be answered."""
+    found = read_object(read_json(body), "", {"users", "exclude", "filters"})
+    users = found.pop("users", None)
+    if not isinstance(users, list) or not users:
+        raise Refusal(400, "users_missing", 'Say for whom: {"users": ["…"]}.', pointer="/users")
+    wanted = read_wanted(query, found)
+    if wanted.explain:
+        raise Refusal(422, "not_in_a_batch", "A batch is not explained; ask for one user.", pointer="explain")
+    if len(users) > USERS_MAX or len(users) * wanted.k > ITEMS_MAX:
+        detail = f"A batch has at most {USERS_MAX:,} users and {ITEMS_MAX:,} items in all (users × k)."
+        raise Refusal(413, "too_many", detail, pointer="/users")
+    for at, each in enumerate(users):
+        if not isinstance(each, str):
+            raise Refusal(400, "wrong_type", "A user's id is a text.", pointer=f"/users/{at}")
+    names = [check_id(each, f"/users/{at}") for at, each in enumerate(users)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refusal(400, "given_twice", f"The user {twice[:80]!r} stands twice.", pointer="/users")
+    return names, wanted
