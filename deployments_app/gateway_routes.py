@@ -75,7 +75,7 @@ def _deployment_routes(deployment: DeploymentRoute, probe_mark: str) -> list[Res
     batches = {**_to_arms(deployment, by_header), "retry_policy": _retry_policy(PATIENCE_BATCH)}
     cases: list[tuple[Resource, Resource, Resource]] = [
         *_one_release_each(deployment, path, probe, marked),
-        ({"prefix": path, **has("user"), **probe}, _to_arms(deployment, by_user, probe=True), marked),
+        ({"prefix": path, **has("user"), **probe}, _to_probed(deployment, by_user), marked),
         ({"prefix": f"{path}v2/"}, batches, {}),
         ({"prefix": path, **has("user")}, _to_arms(deployment, by_user), {}),
         ({"prefix": path, **has("session")}, _to_arms(deployment, by_session), {}),
@@ -147,6 +147,13 @@ def _mirrors(deployment: DeploymentRoute) -> Resource:
             }
         ]
     }
+
+
+def _to_probed(deployment: DeploymentRoute, hash_policy: list[Resource]) -> Resource:
+    """Lead probes where shoppers go or, in a rehearsal, where a rollback would lead them."""
+    if deployment.rehearsal is not None:
+        return _to_one(deployment.rehearsal)
+    return _to_arms(deployment, hash_policy, probe=True)
 
 
 def _to_arms(deployment: DeploymentRoute, hash_policy: list[Resource], *, probe: bool = False) -> Resource:

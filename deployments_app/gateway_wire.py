@@ -61,6 +61,7 @@ class DeploymentRoute:
     """Where `/{shop}/{slug}/…` leads; `stable` is the release that answers when an arm fails.
 
     preview: the release that `/{shop}/{slug}/preview/…` leads to, always with a key.
+    rehearsal: where the gateways' own probes are led for a few seconds, as after a rollback.
     """
 
     id: str
@@ -74,6 +75,7 @@ class DeploymentRoute:
     watch: Watch | None = None
     preview: str | None = None
     shadow: Shadow | None = None
+    rehearsal: str | None = None
 
     @property
     def audience(self) -> str:
@@ -182,6 +184,7 @@ def _deployment_json(deployment: DeploymentRoute) -> dict[str, Any]:
             "to_release": watch.to_release,
         },
         "preview": deployment.preview,
+        "rehearsal": deployment.rehearsal,
         "shadow": None if deployment.shadow is None else asdict(deployment.shadow),
     }
 
@@ -192,7 +195,9 @@ def _deployment(data: object, where: str) -> DeploymentRoute:
         _arm(each, f"{where}.arms[{index}]") for index, each in enumerate(read_list(own, "arms", where))
     )
     known = {arm.release_id for arm in arms}
-    stable, preview = (_one_of_the_arms(own, name, where, known) for name in ("stable", "preview"))
+    stable, preview, rehearsal = (
+        _one_of_the_arms(own, name, where, known) for name in ("stable", "preview", "rehearsal")
+    )
     if arms and sum(arm.weight_pct for arm in arms) not in (0, 100):
         raise WireError(f"{where}.arms: the weights add up to neither 100 nor 0")
     keys = tuple(
@@ -211,6 +216,7 @@ def _deployment(data: object, where: str) -> DeploymentRoute:
         is_open=read_typed(own, "is_open", bool, where),
         watch=None if own.get("watch") is None else _watch(own["watch"], f"{where}.watch"),
         preview=preview,
+        rehearsal=rehearsal,
         shadow=None if own.get("shadow") is None else _shadow(own["shadow"], f"{where}.shadow", known),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from deployments_app.models import AnalysisVerdict, Deployment, Rollout
+from deployments_app.models import AnalysisVerdict, Deployment, Rehearsal, Rollout
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.plan_rules import read_plan
 from deployments_app.plan_words import about_shoppers, plan_steps
@@ -191,7 +191,7 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def took_ms(rollout: Rollout) -> float | None:
+def took_ms(rollout: Rollout | Rehearsal) -> float | None:
     """Milliseconds from the click until no shopper got the other release and every gateway had the routes."""
     found = [rollout.measured.get(name) for name in ("last_other_answer_ms", "routes_running_ms")]
     known = [float(each) for each in found if each is not None]

@@ -11,10 +11,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from deployments_app.gateway_wire import Arm, DeploymentRoute, Routes, Shadow, Watch
-from deployments_app.models import Deployment, Rollout, ServingKey, Workload
+from deployments_app.models import Deployment, Rehearsal, Rollout, ServingKey, Workload
 from deployments_app.models.rollouts import ACTIVE
 
 WATCHED_FOR = timedelta(seconds=30)  # how long gateways are asked to measure a rollback
+REHEARSED_FOR = timedelta(seconds=6)  # longer than any gateway measures
 
 _PLACEMENT = (
     "id", "slug", "shop__slug", "salt", "is_open", "stable_id", "stable__number", "canary_id",
@@ -28,7 +29,7 @@ Place = tuple[str, str]  # placement, release
 
 
 def routes_for_gateway(backend: str = "local") -> Routes:
-    """Build the routes of every placement that this backend runs, in four queries.
+    """Build the routes of every placement that this backend runs, in five queries.
 
     An arm is a release that is live, canary, or still loaded; the latter with weight 0, so that Envoy
     knows its servers before a click sends everybody there.
@@ -44,6 +45,7 @@ def routes_for_gateway(backend: str = "local") -> Routes:
     ).values_list("deployment_id", "public_jwk"):
         keys[deployment].append(jwk)
     watches, shadows = _rollouts(backend, now)
+    rehearsals = _rehearsals(backend, now)
     return Routes.of(
         backend,
         tuple(
@@ -51,7 +53,7 @@ def routes_for_gateway(backend: str = "local") -> Routes:
                 row,
                 servers[row["id"]],
                 keys[row["id"]],
-                watches.get((row["id"], row["stable_id"])),
+                watches.get((row["id"], row["stable_id"])) or rehearsals.get((row["id"], row["stable_id"])),
                 shadows.get((row["id"], row["canary_id"])),
             )
             for row in placements
@@ -95,6 +97,7 @@ def _route(
         keys=tuple(sorted(keys, key=lambda jwk: str(jwk["kid"]))),
         is_open=row["is_open"],
         watch=watch,
+        rehearsal=watch.to_release if watch and row["stable_id"] != watch.to_release in numbers else None,
         preview=preview,
         shadow=Shadow(shadowing, preview, mirror_pct) if shadowing and preview and mirror_pct else None,
     )
@@ -137,3 +140,21 @@ def _rollouts(backend: str, now: datetime) -> tuple[dict[Place, Watch], dict[Pla
                 to_release=row["release_id"],
             )
     return watches, shadows
+
+
+def _rehearsals(backend: str, now: datetime) -> dict[Place, Watch]:
+    """Find the rehearsals under way, by placement and by the release that shoppers have meanwhile."""
+    rows = Rehearsal.objects.filter(
+        received_at__gt=now - REHEARSED_FOR,
+        deployment__environment__backend=backend,
+        to_release__workload__is_wanted=True,
+    ).values("id", "deployment_id", "received_at", "from_release_id", "to_release_id")
+    return {
+        (row["deployment_id"], row["from_release_id"]): Watch(
+            rollout_id=row["id"],
+            received_at=row["received_at"].isoformat(),
+            from_release=row["from_release_id"],
+            to_release=row["to_release_id"],
+        )
+        for row in sorted(rows, key=lambda row: row["received_at"])
+    }

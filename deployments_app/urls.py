@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from deployments_app.views import approvals, placements, rollouts
+from deployments_app.views import approvals, history, placements, rollouts
 
 urlpatterns: list[URLPattern] = [
     path("approvals", approvals.approvals, name="approvals"),
@@ -20,6 +20,8 @@ urlpatterns: list[URLPattern] = [
         placements.key_revoke,
         name="deployment_key_revoke",
     ),
+    path("deployments/<str:deployment_id>/history", history.time_machine, name="time_machine"),
+    path("deployments/<str:deployment_id>/rehearse", history.rehearse, name="deployment_rehearse"),
     path("rollouts/<str:rollout_id>", rollouts.rollout_detail, name="rollout_detail"),
     path("rollouts/<str:rollout_id>/status", rollouts.rollout_status, name="rollout_status"),
     path("rollouts/<str:rollout_id>/act", rollouts.rollout_act, name="rollout_act"),

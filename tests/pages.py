@@ -41,7 +41,16 @@ FOLLOWED = {
     "rollout-first": ("deployment", r"/rollouts/rol_\w+$", "Release 1"),
     "rollback": ("deployment", r"/rollouts/rol_\w+$", "Back to release"),
 }
-NAMES = [*STATIC, *FOLLOWED, "live-numbers", "consistency", "password", "not-found", "api-docs"]
+NAMES = [
+    *STATIC,
+    *FOLLOWED,
+    "live-numbers",
+    "consistency",
+    "time-machine",
+    "password",
+    "not-found",
+    "api-docs",
+]
 
 _LINKS = """([pattern, words]) => [...document.querySelectorAll('a[href]')]
     .filter((link) => new RegExp(pattern).test(link.getAttribute('href')))
@@ -67,4 +76,5 @@ def find_pages(page: Page, base: str, shop: str) -> dict[str, str]:
     if "deployment" in found:
         found["live-numbers"] = f"{found['deployment']}/live"
         found["consistency"] = f"{found['deployment']}/consistency"
+        found["time-machine"] = f"{found['deployment']}/history"
     return found

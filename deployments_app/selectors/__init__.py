@@ -1,5 +1,6 @@
 """Reads of this stage; each takes the shop it looks into, and callers have authorised the actor for it."""
 
+from deployments_app.selectors.history import Moment, Period, last_rehearsal, moment, periods
 from deployments_app.selectors.rows import (
     GATEWAY_LIVE_S,
     active_rollout,
@@ -41,6 +42,8 @@ from deployments_app.selectors.ways_back import (
 
 __all__ = [
     "GATEWAY_LIVE_S",
+    "Moment",
+    "Period",
     "RollbackTarget",
     "Standing",
     "active_rollout",
@@ -54,10 +57,13 @@ __all__ = [
     "is_expired",
     "is_stale",
     "is_warm",
+    "last_rehearsal",
     "last_rollback",
     "live_gateways",
     "live_version_of",
     "live_versions",
+    "moment",
+    "periods",
     "promotion",
     "promotions",
     "release",

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from deployments_app.gateway_report import Report, WatchReport
 from deployments_app.gateway_wire import parse_time
-from deployments_app.models import Gateway, Rollout
+from deployments_app.models import Gateway, Rehearsal, Rollout
 from deployments_app.routing import routes_for_gateway
 from deployments_app.selectors import live_gateways
 from deployments_app.services.timings import summarise
@@ -37,10 +37,10 @@ def record_gateway_report(report: Report) -> Report:
 def record_gateway_measure(rollout_id: str, agent_id: str, watch: WatchReport) -> None:
     """Store what one gateway measured of a rollback; the last word of each gateway counts."""
     with transaction.atomic():
-        rollout = (
-            Rollout.objects.select_for_update(no_key=True)
-            .filter(pk=rollout_id, kind="rollback", received_at__gt=timezone.now() - MEASURED_FOR)
-            .first()
+        fresh = {"pk": rollout_id, "received_at__gt": timezone.now() - MEASURED_FOR}
+        rollout: Rollout | Rehearsal | None = (
+            Rollout.objects.select_for_update(no_key=True).filter(kind="rollback", **fresh).first()
+            or Rehearsal.objects.select_for_update(no_key=True).filter(**fresh).first()
         )
         if rollout is None:
             return
@@ -55,6 +55,9 @@ def record_gateway_measure(rollout_id: str, agent_id: str, watch: WatchReport) -
         }
         measured = summarise(gateways)
         if measured == rollout.measured:
+            return
+        if isinstance(rollout, Rehearsal):
+            Rehearsal.objects.filter(pk=rollout.pk).update(measured=measured)
             return
         # One UPDATE: after a second one in the same transaction PostgreSQL would check the row's references
         # at commit, and so want the deployment after the rollout: the wrong way round.

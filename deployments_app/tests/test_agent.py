@@ -234,6 +234,24 @@ def test_a_rollback_is_measured_as_shoppers_see_it(
         wait_until(lambda: portal.reports[-1].watches == (), "the portal took it once")
 
 
+def test_a_rehearsal_moves_the_probes_and_no_shopper(
+    gateway: Gateway, portal: PortalStandIn, upstreams: dict[str, Upstream]
+) -> None:
+    portal.publish(deployment(upstreams, {"r1": 0, "r2": 100}, stable="r2"))
+    with running_agent(gateway, portal):
+        portal.await_running(portal.routes)
+        watch = Watch("reh_1", just_now(), "r2", "r1")
+        rehearsed = deployment(upstreams, {"r1": 0, "r2": 100}, stable="r2", watch=watch, rehearsal="r1")
+        portal.await_running(portal.publish(rehearsed))
+        shoppers = {gateway.ask_for(f"u{n}").release for n in range(20)}
+        (measured,) = portal.await_report(lambda report: report.watches).watches
+        assert shoppers == {"r2"}
+        assert (measured.rollout_id, measured.errors) == ("reh_1", 0)
+        assert measured.routes_running_ms is not None
+        assert 0 < measured.routes_running_ms < 1500
+        assert (measured.last_other_answer_ms or 0) < 1500
+
+
 def test_a_rollback_that_does_not_take_effect_is_measured_as_such(
     gateway: Gateway, portal: PortalStandIn, upstreams: dict[str, Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:

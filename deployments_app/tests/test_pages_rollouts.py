@@ -223,7 +223,7 @@ def test_an_open_placement_says_so(world, visit):
 PAGES = [
     ("rollout_detail", "rollout", 15),
     ("rollout_status", "rollout", 10),
-    ("deployment_detail", "deployment", 17),
+    ("deployment_detail", "deployment", 18),
     ("deployment_status", "deployment", 8),
 ]
 

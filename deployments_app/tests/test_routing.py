@@ -88,12 +88,12 @@ def test_the_version_changes_with_what_is_served_and_with_nothing_else(world):
     assert routes_for_gateway().version != before
 
 
-def test_reading_the_routes_takes_four_queries_however_much_there_is(world, django_assert_num_queries):
+def test_reading_the_routes_takes_five_queries_however_much_there_is(world, django_assert_num_queries):
     for each in (world, make_world(), make_world()):
         each.make_live()
         each.make_live()
         issue_serving_key(each.operator, each.shop, each.deployment, "site")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         routes = routes_for_gateway()
     assert len(routes.deployments) == 3
 

@@ -137,6 +137,7 @@ def _detail(
     request: ShopRequest, deployment: Deployment, form: ServingKeyForm, key_text: str = ""
 ) -> HttpResponse:
     history = selectors.rollouts(request.shop).filter(deployment=deployment)
+    rehearsal = selectors.last_rehearsal(deployment)
     page = Paginator(history, HISTORY).get_page(request.GET.get("page"))
     context = {
         **_status(request, deployment),
@@ -147,6 +148,9 @@ def _detail(
         "key_text": key_text,
         "cannot_restore": refusal(request.actor, "rollouts.rollback", request.shop),
         "cannot_issue": refusal(request.actor, "keys.write", request.shop),
+        "rehearsal": rehearsal,
+        "rehearsed_ms": words.took_ms(rehearsal) if rehearsal is not None else None,
+        "cannot_rehearse": refusal(request.actor, "rollouts.rollback", request.shop),
         "gateways": list(selectors.live_gateways()),
         "call": _call(request, deployment),
         "curl": curl(f"deployments/{deployment.pk}"),

@@ -165,6 +165,8 @@ ROUTES: dict[str, Route] = {
     ),
     "deployment_detail": page("deployment", GET=read("rollouts.read")),
     "deployment_status": page("deployment", GET=read("rollouts.read")),
+    "time_machine": page("deployment", GET=read("rollouts.read")),
+    "deployment_rehearse": page("deployment", POST=do("rollouts.rollback", 302)),
     "deployment_rollback": page("deployment", POST=do("rollouts.rollback", 302)),
     "deployment_key_new": page("deployment", POST=do("keys.write", 200, {"name": "site", "days": "30"})),
     "deployment_key_revoke": page("deployment,key", POST=do("keys.write", 302)),
@@ -265,6 +267,8 @@ ROUTES: dict[str, Route] = {
     ),
     "api_alerts": api(GET=read("metrics.read")),
     "api_alert_acknowledge": api("alert", POST=do("rollouts.operate", 200)),
+    "api_history": api("deployment", GET=read("rollouts.read")),
+    "api_rehearsals": api("deployment", GET=read("rollouts.read"), POST=do("rollouts.rollback", 201)),
     "api_rollback": api("deployment", POST=do("rollouts.rollback", 202)),
     "api_serving_keys": api(
         "deployment", GET=read("rollouts.read"), POST=do("keys.write", 201, {"name": "site"})
