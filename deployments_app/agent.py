@@ -1,8 +1,9 @@
 """The agent beside one Envoy: fetches routes, writes Envoy's files, reports what runs and what it did.
 
-Three kinds of threads: the agent's own fetches and writes, the reporter's watches Envoy and reports, and
-one per rollback measures it. None waits for another, so a portal that is slow to take a report never
-delays a rollback. Without a portal the last files stay in force, and the agent keeps asking.
+Four kinds of threads: the agent's own fetches and writes, the reporter's watches Envoy and reports, one per
+rollback measures it, one per shadow compares it with stable. None waits for another, so a portal that is
+slow to take a report never delays a rollback. Without a portal the last files stay in force, and the agent
+keeps asking.
 
 It uses neither database nor Django: `python -m deployments_app.agent` needs the environment only.
 """
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 from secrets import token_urlsafe
 
+from deployments_app.agent_compare import Comparer
 from deployments_app.agent_config import AgentConfig, read_config
 from deployments_app.agent_files import GatewayFolder
 from deployments_app.agent_portal import Fetched, Portal, PortalUnavailable
@@ -40,6 +42,7 @@ class Agent:
         self._folder = GatewayFolder(config.folder, config.ports, self._key.jwk, self._probe_mark)
         self._portal = Portal(config.portal_url, config.token, config.backend)
         self._reporter = Reporter(config, self._state)
+        self._comparers: dict[str, Comparer] = {}
 
     def stop(self) -> None:
         """Ask `run` to return soon."""
@@ -87,6 +90,7 @@ class Agent:
         versions = self._folder.write(routes)
         with self._state.lock:
             self._state.routes, self._state.expected = routes, versions
+        self._compare_shadows(routes)
         self._state.news.set()
         log.info("Wrote routes %s of %d deployments.", routes.version, len(routes.deployments))
 
@@ -100,6 +104,29 @@ class Agent:
                     continue
                 prober = self._state.probers[watch.rollout_id] = self._make_prober(deployment)
             threading.Thread(target=self._measure, args=(prober,), name="probe", daemon=True).start()
+
+    def _compare_shadows(self, routes: Routes) -> None:
+        """Have each shadow compared while the routes name it."""
+        shadows = {each.shadow.rollout_id: each for each in routes.deployments if each.shadow and each.stable}
+        for rollout in self._comparers.keys() - shadows.keys():
+            self._comparers.pop(rollout).stop()
+        for rollout in shadows.keys() - self._comparers.keys():
+            comparer = self._comparers[rollout] = self._make_comparer(shadows[rollout])
+            threading.Thread(target=comparer.run, name="compare", daemon=True).start()
+        with self._state.lock:
+            self._state.pairs = {
+                rollout: pairs for rollout, pairs in self._state.pairs.items() if rollout in shadows
+            }
+
+    def _make_comparer(self, deployment: DeploymentRoute) -> Comparer:
+        return Comparer(
+            deployment,
+            self._state,
+            portal=Portal(self.config.portal_url, self.config.token, self.config.backend),
+            ports=self.config.ports,
+            sign=lambda: self._key.token(deployment.audience),
+            probe_mark=self._probe_mark,
+        )
 
     def _make_prober(self, deployment: DeploymentRoute) -> Prober:
         return Prober(

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from deployments_app.gateway_wire import Routes, WireError, routes_from_json
+from deployments_app.gateway_wire import Routes, WireError, read_list, read_object, routes_from_json
 
 ROUTES_PATH = "/gateway/v1/routes"
 REPORT_PATH = "/gateway/v1/report"
+SHOPPERS_PATH = "/gateway/v1/shoppers"
 TIMEOUT_S = 2.0
 ANSWER_MAX_BYTES = 16 * 1024 * 1024
 
@@ -62,6 +63,18 @@ class Portal:
             raise PortalUnavailable(f"The portal's routes cannot be read: {error}") from error
         self._etag = headers.get("etag", "")
         return Fetched(routes, _clock_offset_s(portal_now, asked_at, answered_at))
+
+    def fetch_shoppers(self, rollout_id: str) -> list[str]:
+        """Ask for shoppers whom a shadow is compared for. Raises PortalUnavailable."""
+        path = f"{SHOPPERS_PATH}?{urlencode({'rollout': rollout_id})}"
+        status, _, content = self._request("GET", path, None, {})
+        if status != 200:
+            raise PortalUnavailable(f"The portal answered {status} when asked for shoppers.")
+        try:
+            found = read_list(read_object(json.loads(content), "shoppers"), "shoppers", "shoppers")
+        except (WireError, ValueError, RecursionError) as error:
+            raise PortalUnavailable(f"The portal's shoppers cannot be read: {error}") from error
+        return [str(each) for each in found]
 
     def post_report(self, report: dict[str, Any]) -> None:
         """Hand over one report. Raises PortalUnavailable."""

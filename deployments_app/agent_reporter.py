@@ -98,6 +98,7 @@ class Reporter:
                 envoy_started_at=None if self._envoy_started_at is None else _rfc3339(self._envoy_started_at),
                 arms=state.counts.reports(),
                 watches=tuple(state.measured.values()),
+                pairs=tuple(state.pairs.values()),
                 problem=(state.problem or envoy_problem)[:300],
             )
 

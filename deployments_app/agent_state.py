@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from deployments_app.agent_counts import ArmCounts
 from deployments_app.agent_probe import Prober
-from deployments_app.gateway import Routes, WatchReport
+from deployments_app.gateway import Pairs, Routes, WatchReport
 
 
 @dataclass
@@ -24,6 +24,7 @@ class AgentState:
     problem: str = ""  # of the last talk with the portal
     counts: ArmCounts = field(default_factory=ArmCounts)
     probers: dict[str, Prober] = field(default_factory=dict)  # by rollout, finished ones too: once each
+    pairs: dict[str, Pairs] = field(default_factory=dict)  # by rollout, summed up since this agent began
     measured: dict[str, WatchReport] = field(default_factory=dict)  # by rollout, until the portal took it
 
     def stop(self) -> None:

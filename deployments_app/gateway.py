@@ -16,6 +16,7 @@ from deployments_app.gateway_clusters import Resource, build_clusters
 from deployments_app.gateway_keys import build_keys
 from deployments_app.gateway_report import (
     ArmReport,
+    Pairs,
     Report,
     WatchReport,
     report_from_json,
@@ -37,6 +38,7 @@ __all__ = [
     "Arm",
     "ArmReport",
     "DeploymentRoute",
+    "Pairs",
     "Ports",
     "Report",
     "Routes",

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from deployments_app.gateway_report import Report, report_from_json
 from deployments_app.gateway_wire import WireError, routes_to_json
 from deployments_app.routing import routes_for_gateway
+from deployments_app.selectors import shoppers_to_compare
 from deployments_app.services.gateways import record_gateway_report
 from portal.core.errors import InvalidInput, NotPermitted, PortalError
 from portal.core.problems import problem_http_response
@@ -75,7 +76,16 @@ def _refuse(request: HttpRequest, error: PortalError) -> HttpResponse:
     return response
 
 
+@agents_only
+@require_GET
+def gateway_shoppers(request: HttpRequest) -> HttpResponse:
+    """Name shoppers for whom a rollout's shadow and stable are compared; none for what is no such rollout."""
+    found = shoppers_to_compare(request.GET.get("rollout", ""))
+    return JsonResponse({"shoppers": found}, headers={"Cache-Control": "no-store"})
+
+
 gateway_urlpatterns = [
     path("routes", gateway_routes, name="gateway_routes"),
+    path("shoppers", gateway_shoppers, name="gateway_shoppers"),
     path("report", gateway_report, name="gateway_report"),
 ]

@@ -3,7 +3,7 @@
 POSTed as JSON to `{PORTAL_URL}/gateway/v1/report` once a second and right after every change.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from deployments_app.gateway_wire import (
@@ -49,6 +49,39 @@ class WatchReport:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Sums over shoppers for whom a shadow and stable were both asked, since `Report.counting_since`.
+
+    asked: pairs; answered: those of which both answers were lists, which all but the errors are sums over.
+    overlap: share of items in common; slower: the shadow's time minus stable's; score: mean of a list's.
+    """
+
+    rollout_id: str
+    asked: int = 0
+    answered: int = 0
+    live_errors: int = 0
+    new_errors: int = 0
+    overlap: float = 0.0
+    overlap_squared: float = 0.0
+    live_ms: float = 0.0
+    new_ms: float = 0.0
+    slower_squared: float = 0.0
+    live_score: float = 0.0
+    live_score_squared: float = 0.0
+    new_score: float = 0.0
+
+    def plus(self, other: "Pairs") -> "Pairs":
+        """Add another's sums."""
+        return Pairs(
+            self.rollout_id, **{name: getattr(self, name) + getattr(other, name) for name in PAIR_SUMS}
+        )
+
+
+PAIR_SUMS = tuple(each.name for each in fields(Pairs) if each.name != "rollout_id")
+PAIR_COUNTS = frozenset(each.name for each in fields(Pairs) if each.type in (int, "int"))
+
+
+@dataclass(frozen=True)
 class Report:
     """One agent's words about its Envoy; `envoy_version_running` is None while Envoy does not answer."""
 
@@ -60,6 +93,7 @@ class Report:
     envoy_started_at: str | None
     arms: tuple[ArmReport, ...] = ()
     watches: tuple[WatchReport, ...] = ()
+    pairs: tuple[Pairs, ...] = ()
     problem: str = ""  # why the last routes are not in force, in words
 
 
@@ -87,6 +121,10 @@ def report_from_json(data: object) -> Report:
         arms=tuple(_arm(each, f"arms[{i}]") for i, each in enumerate(read_list(own, "arms", "report"))),
         watches=tuple(
             _watch(each, f"watches[{i}]") for i, each in enumerate(read_list(own, "watches", "report"))
+        ),
+        pairs=tuple(
+            _pairs(each, f"pairs[{i}]")
+            for i, each in enumerate(read_list({"pairs": [], **own}, "pairs", "report"))
         ),
         problem=read_text({"problem": "", **own}, "problem", "report")[:300],
     )
@@ -119,6 +157,19 @@ def _watch(data: object, where: str) -> WatchReport:
         probes=_count(own, "probes", where),
         errors=_count(own, "errors", where),
     )
+
+
+def _pairs(data: object, where: str) -> Pairs:
+    own = read_object(data, where)
+    sums: dict[str, Any] = {}
+    for name in PAIR_SUMS:
+        if name in PAIR_COUNTS:
+            sums[name] = _count(own, name, where)
+        elif not _is_number(own.get(name)):
+            raise WireError(f"{where}.{name}: not a number")
+        else:
+            sums[name] = float(own[name])
+    return Pairs(read_text(own, "rollout_id", where, IDENTIFIER), **sums)
 
 
 def _milliseconds(own: dict[str, Any], name: str, where: str) -> float | None:

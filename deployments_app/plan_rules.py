@@ -46,6 +46,7 @@ class Checks:
     a shopper's own list, may be than the live release's.
     max_ctr_loss, max_conversion_loss: the share of the live release's click rate and conversion that may be
     lost, where the shop sends what shoppers did; 1 leaves it out.
+    min_overlap: share of items that a shadow's lists must have in common with the live release's.
     """
 
     max_error_ratio: float = 0.01
@@ -54,6 +55,7 @@ class Checks:
     fallback_ratio: float = 0.05
     max_ctr_loss: float = 0.4
     max_conversion_loss: float = 0.5
+    min_overlap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def read_plan(data: Any) -> Plan:
             max_conversion_loss=_number(
                 checks, "max_conversion_loss", "/checks", Checks.max_conversion_loss, (0.01, 1), problems
             ),
+            min_overlap=_number(checks, "min_overlap", "/checks", Checks.min_overlap, (0, 1), problems),
         ),
     )
     if problems:

@@ -13,6 +13,12 @@ from typing import Any
 from monitoring_app.business_checks import check_clicks, check_purchases
 from monitoring_app.checks import FAIL, INCONCLUSIVE, NOT_ENOUGH, PASS, Check, Facts
 from monitoring_app.parity_check import check_parity
+from monitoring_app.shadow_checks import (
+    check_overlap,
+    check_pair_errors,
+    check_pair_latency,
+    check_scores,
+)
 from monitoring_app.technical_checks import (
     check_answers,
     check_empty,
@@ -30,6 +36,10 @@ CHECKS: tuple[Callable[[Facts], Check | None], ...] = (
     check_fallbacks,
     check_purchases,
     check_parity,
+    check_overlap,
+    check_scores,
+    check_pair_errors,
+    check_pair_latency,
 )
 
 

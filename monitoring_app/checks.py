@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from deployments_app.gateway_report import Pairs
 from deployments_app.plan_rules import Checks
 from monitoring_app.selectors import ArmNumbers
 from monitoring_app.selectors.feedback import Reaction
@@ -40,6 +41,7 @@ class Facts:
     limits: Checks = field(default_factory=Checks)
     reactions: Reactions | None = None
     parity: Parity | None = None  # None: not compared yet
+    pairs: Pairs | None = None  # of a shadow: both releases asked for the same shoppers
 
 
 @dataclass(frozen=True)

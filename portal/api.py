@@ -21,7 +21,7 @@ import deployments_app.api
 import models_app.api
 import monitoring_app.api
 from deployments_app.artifact_api import artifact_urlpatterns
-from deployments_app.gateway_api import gateway_report, gateway_routes
+from deployments_app.gateway_api import gateway_report, gateway_routes, gateway_shoppers
 from deployments_app.gateway_report import Report
 from monitoring_app.services.judging import judge_rollouts
 from monitoring_app.services.metrics import ingest_gateway_report
@@ -267,5 +267,6 @@ def take_counts(report: Report) -> None:
 gateway_urlpatterns = [
     *artifact_urlpatterns,
     path("routes", gateway_routes, name="gateway_routes"),
+    path("shoppers", gateway_shoppers, name="gateway_shoppers"),
     path("report", gateway_report, {"and_then": take_counts}, name="gateway_report"),
 ]

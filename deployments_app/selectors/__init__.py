@@ -24,6 +24,7 @@ from deployments_app.selectors.rows import (
     rollouts,
     servers,
     serving_keys,
+    shoppers_to_compare,
     verdicts,
 )
 from deployments_app.selectors.standing import (
@@ -76,6 +77,7 @@ __all__ = [
     "rollouts",
     "servers",
     "serving_keys",
+    "shoppers_to_compare",
     "standing",
     "verdicts",
 ]

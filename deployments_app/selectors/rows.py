@@ -20,6 +20,7 @@ from deployments_app.models import (
     Workload,
 )
 from deployments_app.models.rollouts import ACTIVE
+from models_app.selectors import sample_users
 from portal.core.actors import Actor
 from portal.core.errors import NotFound
 from portal.core.models import Event, Shop
@@ -28,6 +29,7 @@ from portal.core.permissions import refusal
 GATEWAY_LIVE_S = 10.0  # an agent that has not reported for so long counts as away
 
 NAME_MAX = 40
+COMPARED = 400  # shoppers in the sample that a shadow is compared on
 
 _VERSION = "model_version__registered_model"
 _SHOPPERS = "model_version__run__dataset_version__user_count"
@@ -173,6 +175,14 @@ def servers(deployment: Deployment) -> QuerySet[Workload]:
         .select_related("release")
         .order_by("-release__number")
     )
+
+
+def shoppers_to_compare(rollout_id: str) -> list[str]:
+    """Sample shoppers whom the release of a rollout under way knows, from the least to the most active."""
+    rows = Rollout.objects.filter(status__in=ACTIVE).select_related("release__model_version")
+    is_name = len(rollout_id) <= NAME_MAX and "\0" not in rollout_id
+    rollout = rows.filter(pk=rollout_id).first() if is_name else None
+    return sample_users(rollout.release.model_version, COMPARED) if rollout is not None else []
 
 
 def live_gateways(now: datetime | None = None) -> QuerySet[Gateway]:

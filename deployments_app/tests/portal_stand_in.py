@@ -19,6 +19,7 @@ class PortalStandIn:
     def __init__(self) -> None:
         self.port = free_port()
         self.routes = Routes.of("production", ())
+        self.shoppers: list[str] = []
         self.garbage: bytes | None = None
         self.reports: list[Report] = []
         self.asked_at: list[float] = []
@@ -75,6 +76,8 @@ class PortalStandIn:
                 etag = f'"{stand_in.routes.version}"'
                 if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     self.answer(401)
+                elif self.path.startswith("/gateway/v1/shoppers?rollout="):
+                    self.answer(200, json.dumps({"shoppers": stand_in.shoppers}).encode())
                 elif self.path != "/gateway/v1/routes?backend=local":
                     self.answer(404)
                 elif stand_in.garbage is not None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from deployments_app import agent_probe
+from deployments_app import agent_compare, agent_probe
 from deployments_app.agent import Agent
 from deployments_app.agent_config import AgentConfig, read_config
 from deployments_app.agent_files import FolderTaken
-from deployments_app.gateway import Ports, Watch
+from deployments_app.gateway import Ports, Shadow, Watch
 from deployments_app.gateway_bootstrap import KINDS, live_file
 from deployments_app.serving_keys import issue_key
 from deployments_app.tests.gateway_rig import (
@@ -274,6 +274,36 @@ def test_an_old_rollback_is_not_measured_again(
         portal.await_running(portal.routes)
         time.sleep(0.8)
         assert not any(report.watches for report in portal.reports)
+
+
+def test_a_shadow_is_compared_with_stable_for_the_same_shoppers(
+    gateway: Gateway,
+    portal: PortalStandIn,
+    upstreams: dict[str, Upstream],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five of ten items are the same from both; what a frozen shadow does not answer is its error."""
+    monkeypatch.setattr(agent_compare, "PAIRS_PER_S", 50.0)
+    portal.shoppers = ["u1", "ü 2", "u3"]
+    shadow = Shadow("rol_9", "r2", 25)
+    portal.publish(deployment(upstreams, {"r1": 100, "r2": 0}, shadow=shadow, is_open=False))
+    with running_agent(gateway, portal):
+        report = portal.await_report(lambda report: any(each.asked >= 6 for each in report.pairs))
+        (pairs,) = report.pairs
+        assert (pairs.rollout_id, pairs.new_errors, pairs.live_errors) == ("rol_9", 0, 0)
+        assert pairs.answered == pairs.asked
+        assert pairs.overlap == pytest.approx(0.5 * pairs.answered)
+        assert pairs.live_score == pairs.new_score == 2.0 * pairs.answered
+        assert 0 < pairs.live_ms < 200 * pairs.answered
+        assert all(arm.requests_total == 0 for arm in report.arms)  # nobody who shops
+        upstreams["r2"].signal(signal.SIGSTOP)
+        try:
+            portal.await_report(lambda report: any(each.new_errors for each in report.pairs), 10)
+        finally:
+            upstreams["r2"].signal(signal.SIGCONT)
+        portal.publish(deployment(upstreams, {"r1": 90, "r2": 10}))
+        portal.await_running(portal.routes)
+        wait_until(lambda: not portal.reports[-1].pairs, "it is compared no more")
 
 
 def test_an_agent_with_a_wrong_token_backs_off_and_says_so(

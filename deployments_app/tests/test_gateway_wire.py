@@ -1,7 +1,7 @@
 """What portal and agents say to each other is checked before anything is done with it."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from deployments_app.gateway import (
     Arm,
     ArmReport,
     DeploymentRoute,
+    Pairs,
     Report,
     Routes,
     Shadow,
@@ -138,6 +139,7 @@ REPORT = Report(
     envoy_started_at=None,
     arms=(ArmReport("dep_1", "rel_1", 10, 1, 2, 0, ((1.0, 3), (2.0, 10))),),
     watches=(WatchReport("rol_1", None, 12.5, 31, 0),),
+    pairs=(Pairs("rol_2", 10, 9, 0, 1, 4.5, 2.3, 90.0, 99.0, 40.0, -3.5, 12.0, 18.0),),
     problem="none",
 )
 
@@ -156,6 +158,10 @@ def test_a_report_survives_the_way() -> None:
         ("arms", None),
         ("arms", [{}]),
         ("watches", [1]),
+        ("pairs", None),
+        ("pairs", [{"rollout_id": "rol_2"}]),
+        ("pairs", [{**asdict(Pairs("rol_2")), "asked": -1}]),
+        ("pairs", [{**asdict(Pairs("rol_2")), "overlap": "much"}]),
         ("problem", 1),
     ],
 )

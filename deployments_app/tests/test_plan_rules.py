@@ -97,6 +97,7 @@ def test_a_checked_plan_is_complete_and_checks_again():
         "fallback_ratio": 0.05,
         "max_ctr_loss": 0.4,
         "max_conversion_loss": 0.5,
+        "min_overlap": 0.0,
     }
     assert validate_plan(complete) == complete
 

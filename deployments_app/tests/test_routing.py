@@ -67,6 +67,19 @@ def test_a_shadow_gets_copies_and_a_preview_address_until_it_is_seen(world):
     assert routes_for_gateway().deployments[0].preview is None
 
 
+def test_an_agent_asks_for_shoppers_to_compare_a_shadow_by(world, agent):
+    world.make_live()
+    rollout = world.advance(world.start(plan=TEMPLATES["shadow_first"].plan.to_json()))
+
+    def shoppers(name):
+        return agent.get("/gateway/v1/shoppers", {"rollout": name}).json()["shoppers"]
+
+    assert len(shoppers(rollout.pk)) == len(set(shoppers(rollout.pk))) > 10
+    assert shoppers("rol_unknown") == shoppers("") == shoppers("\0") == []
+    promote_now(world.operator, world.shop, rollout)
+    assert shoppers(rollout.pk) == []
+
+
 def test_servers_being_warmed_are_known_with_weight_0(world):
     world.make_live()
     world.make_live()

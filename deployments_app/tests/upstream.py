@@ -40,7 +40,14 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             status, wait = mine(query.get("fail", [])) or "200", mine(query.get("sleep", []))
             if wait:
                 await asyncio.sleep(float(wait))
-            echo = {"method": method, "target": target, "headers": headers, "body": len(body)}
+            items = [f"i{rank}" for rank in range(5)] + [f"{release}-{rank}" for rank in range(5)]
+            echo = {
+                "items": [{"item_id": item, "score": float(len(release))} for item in items],
+                "method": method,
+                "target": target,
+                "headers": headers,
+                "body": len(body),
+            }
             content = (told if target == "/seen" else json.dumps({"release_id": release, **echo})).encode()
             start = f"HTTP/1.1 {status} x\r\ncontent-length: {len(content)}\r\nx-release-id: {release}\r\n"
             writer.write(f"{start}content-type: application/json\r\n\r\n".encode() + content)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from deployments_app.models import Deployment, Release
+from deployments_app.models import Deployment, Release, Rollout
 from portal.core.ids import PrefixedIdField
 from portal.core.models import Leased
 
@@ -52,6 +52,27 @@ class MetricPoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.release} at {self.at:%H:%M:%S}"
+
+
+class PairTotals(models.Model):
+    """The last sums that one gateway's agent reported of comparing a shadow with stable."""
+
+    id = PrefixedIdField("par")
+    source = models.CharField(max_length=128)  # an agent's id
+    counting_since = models.CharField(max_length=128)  # a restarted agent counts from 0: a row of its own
+    rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="+")
+    sums = models.JSONField(default=dict)
+    reported_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rollout", "source", "counting_since"], name="one_sum_a_counting_agent"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"pairs of {self.rollout} at {self.source}"
 
 
 class Collector(Leased):

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
 
+from deployments_app.gateway_report import Pairs
 from deployments_app.models import Deployment
 from monitoring_app import histograms
-from monitoring_app.models import MetricPoint
+from monitoring_app.models import MetricPoint, PairTotals
 from portal.core.actors import Actor
 from portal.core.errors import NotFound
 from portal.core.models import Event, Shop
@@ -72,6 +73,14 @@ def numbers_since(release_id: str, since: datetime, now: datetime) -> ArmNumbers
     """Add up the release's points that began at `since` or later; by the minute when that is an hour ago."""
     width_s = 2 if (now - since).total_seconds() <= 3600 else 60
     return _add(list(MetricPoint.objects.filter(release_id=release_id, width_s=width_s, at__gte=since)))
+
+
+def pairs_of(rollout_id: str) -> Pairs:
+    """Add up what every gateway's agent found by comparing a rollout's shadow with stable."""
+    found = Pairs(rollout_id)
+    for sums in PairTotals.objects.filter(rollout_id=rollout_id).values_list("sums", flat=True):
+        found = found.plus(Pairs(**sums))
+    return found
 
 
 def series(deployment: Deployment, window_s: int, now: datetime) -> list[Series]:

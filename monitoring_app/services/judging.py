@@ -10,7 +10,7 @@ from deployments_app.plan_rules import read_plan
 from deployments_app.services.verdicts import record_verdict
 from monitoring_app.analysis import judge
 from monitoring_app.checks import Facts, Reactions
-from monitoring_app.selectors import ArmNumbers, numbers_since
+from monitoring_app.selectors import ArmNumbers, numbers_since, pairs_of
 from monitoring_app.selectors.consistency import parity_since
 from monitoring_app.selectors.feedback import reactions_since, usual_reaction
 
@@ -52,6 +52,7 @@ def judge_rollout(rollout: Rollout, now: datetime) -> None:
             limits=plan.checks,
             reactions=_reactions(rollout, canary, stable, now),
             parity=parity_since(rollout.release_id, rollout.created_at),
+            pairs=pairs_of(rollout.pk) if step.mirror_pct else None,
         )
     )
     record_verdict(rollout.pk, rollout.step, verdict, checks)

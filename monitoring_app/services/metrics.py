@@ -1,16 +1,16 @@
 """Turn what gateways and model servers report into points per release."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
 from deployments_app.gateway_report import Report
-from deployments_app.models import Deployment, Release
+from deployments_app.models import Deployment, Release, Rollout
 from monitoring_app import histograms
-from monitoring_app.models import Collector, MetricPoint, SourceTotals
+from monitoring_app.models import Collector, MetricPoint, PairTotals, SourceTotals
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.jobs import wake_fields
 
@@ -47,9 +47,26 @@ def ingest_gateway_report(report: Report) -> list[str]:
         if arm.release_id in known
     ]
     store_totals(totals, known, now=timezone.now())
+    store_pairs(report)
     deployments = sorted(set(known.values()))
     _ensure_collectors(deployments)
     return deployments
+
+
+def store_pairs(report: Report) -> None:
+    """Keep what a gateway's agent has summed up by comparing; the last word of each counting counts."""
+    if not report.pairs:
+        return
+    named = [pairs.rollout_id for pairs in report.pairs]
+    known = set(Rollout.objects.filter(pk__in=named).values_list("pk", flat=True))
+    for pairs in report.pairs:
+        if pairs.rollout_id in known:
+            PairTotals.objects.update_or_create(
+                rollout_id=pairs.rollout_id,
+                source=report.agent_id,
+                counting_since=report.counting_since,
+                defaults={"sums": asdict(pairs), "reported_at": timezone.now()},
+            )
 
 
 def store_totals(totals: Iterable[Totals], deployment_of: dict[str, str], *, now: datetime) -> None:

@@ -1,15 +1,16 @@
 """From reports to points: differences, restarts, unknown releases, races."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
-from deployments_app.gateway_report import ArmReport, Report
-from deployments_app.models import Deployment, Environment, Release
+from deployments_app.gateway_report import ArmReport, Pairs, Report
+from deployments_app.models import Deployment, Environment, Release, Rollout
 from models_app.models import Dataset, DatasetVersion, ModelVersion, RegisteredModel, TrainingRun
 from monitoring_app.models import Collector, MetricPoint
-from monitoring_app.selectors import numbers_since, series
+from monitoring_app.selectors import numbers_since, pairs_of, series
 from monitoring_app.services.metrics import ingest_gateway_report, prune_points
 from monitoring_app.sources.embedded import totals_of
 from portal.core.testing import at_once, make_shop
@@ -71,6 +72,18 @@ def test_an_agent_that_starts_again_counts_from_zero_and_loses_nothing(release):
     ingest_gateway_report(report(release.pk, 100))
     ingest_gateway_report(report(release.pk, 7, since="s2"))
     assert total(release).requests == 107
+
+
+def test_comparisons_add_up_over_gateways_and_restarts_and_strangers_are_left_out(release):
+    rollout = Rollout.objects.create(
+        shop=release.deployment.shop, deployment=release.deployment, kind="promote", release=release, salt="s"
+    )
+    for asked, agent, since in ((10, "one", "s1"), (12, "one", "s1"), (5, "two", "s1"), (3, "one", "s2")):
+        pairs = Pairs(rollout.pk, asked=asked, answered=asked, overlap=asked / 2)
+        ingest_gateway_report(
+            replace(report(release.pk, 0, since=since, agent=agent), pairs=(pairs, Pairs("rol_unknown", 9)))
+        )
+    assert pairs_of(rollout.pk) == Pairs(rollout.pk, asked=20, answered=20, overlap=10.0)
 
 
 def test_two_gateways_add_up(release):

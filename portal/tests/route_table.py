@@ -327,4 +327,8 @@ OPEN: dict[str, dict[str, tuple[int, int]]] = {
 }
 KNOWS_WHO = {"sign_in"}  # whoever is signed in is sent on, by any method
 ASKS_WHO_FIRST = {"start", "password", "sign_out"}  # whoever is not signed in is sent to do so, by any method
-AGENTS = {"gateway_routes": "GET", "gateway_report": "POST"}  # 401 for everybody but an agent
+AGENTS = {
+    "gateway_routes": "GET",
+    "gateway_shoppers": "GET",
+    "gateway_report": "POST",
+}  # 401 for everybody but an agent
