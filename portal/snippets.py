@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from deployments_app.models import Deployment
+from monitoring_app.feedback_words import send_a_click
 from portal.core.models import Shop
 from portal.core.snippets import curl
 
@@ -55,6 +56,12 @@ def first_calls(shop: Shop, deployment: Deployment | None) -> list[dict[str, str
                 else "Serving keys are made on the placement's page."
             ),
             "code": f"curl '{settings.GATEWAY_URL}/{placement}/recommendations?user=u42&k=10'{key}",
+        },
+        {
+            "title": "Say what shoppers did",
+            "note": "With the answer’s recommendation_id a click is credited to the release that gave "
+            "the list. The token needs the scope events:write; up to 1,000 events a call.",
+            "code": send_a_click(),
         },
         {
             "title": "Roll back",

@@ -1,15 +1,31 @@
 """Live numbers over the API."""
 
+from datetime import timedelta
+from typing import Any
+
 from django.urls import path
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, series
+from monitoring_app.selectors.feedback import reactions_since
 from portal.core.api import ApiView
 from portal.core.errors import InvalidInput
+
+
+class ReactionSerializer(serializers.Serializer):
+    """What shoppers did with a release's lists; null without a list. Intervals are Wilson's, 95 %."""
+
+    exposures = serializers.IntegerField(help_text="Lists given out; lists shown, where the shop tells.")
+    clicks = serializers.IntegerField(help_text="Lists with at least one click.")
+    purchases = serializers.IntegerField(help_text="Lists with at least one purchase.")
+    ctr = serializers.FloatField(allow_null=True)
+    ctr_interval = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
+    conversion = serializers.FloatField(allow_null=True)
+    conversion_interval = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
 
 
 class ArmSerializer(serializers.Serializer):
@@ -23,8 +39,13 @@ class ArmSerializer(serializers.Serializer):
     p50_ms = serializers.SerializerMethodField()
     p95_ms = serializers.SerializerMethodField()
     p99_ms = serializers.SerializerMethodField()
+    feedback = serializers.SerializerMethodField()
     at = serializers.ListField(child=serializers.DateTimeField())
     per_second = serializers.ListField(child=serializers.FloatField())
+
+    @extend_schema_field(ReactionSerializer)
+    def get_feedback(self, arm: Series) -> Any:
+        return ReactionSerializer(self.context["reactions"][arm.release_id]).data
 
     def get_p50_ms(self, arm: Series) -> float | None:
         return arm.total.latency_ms(0.50)
@@ -56,13 +77,17 @@ class LiveNumbersView(ApiView):
         if window not in WINDOWS_S:
             raise InvalidInput(f"window is one of {', '.join(WINDOWS_S)}.")
         deployment, now = live_deployment(self.actor, self.shop, deployment_id), timezone.now()
+        arms = series(deployment, WINDOWS_S[window], now)
+        answers = {arm.release_id: arm.total.answers for arm in arms}
+        since = now - timedelta(seconds=WINDOWS_S[window])
+        reactions = reactions_since(deployment.pk, answers, since, now)
         body = {
             "deployment": deployment.pk,
             "window_s": WINDOWS_S[window],
             "as_of": now,
-            "arms": series(deployment, WINDOWS_S[window], now),
+            "arms": arms,
         }
-        return Response(LiveNumbersSerializer(body).data)
+        return Response(LiveNumbersSerializer(body, context={"reactions": reactions}).data)
 
 
 urlpatterns = [

@@ -8,7 +8,7 @@ from django.db.models import Sum
 
 from deployments_app.models import Deployment
 from monitoring_app.intervals import wilson
-from monitoring_app.models import FeedbackPoint, FeedbackWindow, MetricPoint
+from monitoring_app.models import Collector, FeedbackPoint, FeedbackWindow, MetricPoint
 from monitoring_app.selectors import live_deployment
 from portal.core.actors import Actor
 from portal.core.models import Shop
@@ -23,6 +23,7 @@ class Reaction:
     exposures: int = 0
     clicks: int = 0
     purchases: int = 0
+    is_shown: bool = False  # the shop tells which lists were shown: those are the exposures
 
     @property
     def ctr(self) -> float | None:
@@ -57,19 +58,25 @@ def reactions_since(
     """What shoppers did with the lists given out since a moment, by release.
 
     answers: lists that each release's servers counted in that time. Where the shop tells which lists were
-    shown, those are the exposures of every release, else the answers are.
+    shown, those are the exposures of every release, else the answers are. Lists given out since the servers
+    were last asked for their counts are left out on both sides.
     """
     width_s = 2 if (now - since).total_seconds() <= 3600 else 60
     points = FeedbackPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__gte=since)
-    rows = points.values_list("release_id", *(Sum(kind) for kind in KINDS))
+    asked = Collector.objects.filter(deployment_id=deployment_id, collected_at__isnull=False)
+    counted_at = asked.values_list("collected_at", flat=True).first()
+    if counted_at is not None:
+        points = points.filter(at__lt=counted_at)
+    totals = {f"all_{kind}": Sum(kind) for kind in KINDS}
+    rows = points.values("release_id").annotate(**totals).values_list("release_id", *totals)
     sums = {release_id: dict(zip(KINDS, counts, strict=True)) for release_id, *counts in rows}
     tells_impressions = any(row["impressions"] for row in sums.values())
     found = {}
     for release_id in {*answers, *sums}:
         row = sums.get(release_id, dict.fromkeys(KINDS, 0))
-        # A click can be known before the servers were asked for their counts.
+        # Of the bucket in which they were asked, more can be known than they had counted.
         lists = row["seen"] if tells_impressions else max(answers.get(release_id, 0), row["seen"])
-        found[release_id] = Reaction(lists, row["clicks"], row["purchases"])
+        found[release_id] = Reaction(lists, row["clicks"], row["purchases"], tells_impressions)
     return found
 
 

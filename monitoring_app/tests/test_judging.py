@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from deployments_app.models import AnalysisVerdict, Rollout
 from deployments_app.tests.factories import QUICK_PLAN, make_world
-from monitoring_app.models import MetricPoint
+from monitoring_app.models import Collector, MetricPoint
 from monitoring_app.selectors.feedback import reactions_since, usual_reaction
 from monitoring_app.services.feedback import take_events
 from monitoring_app.services.judging import judge_rollout
@@ -73,17 +73,27 @@ def test_a_shop_that_sends_nothing_is_judged_by_the_rest(rollout):
 
 
 def test_lost_clicks_fail_the_step(rollout):
-    click(rollout, rollout.from_release, 300)
+    click(rollout, rollout.from_release, 200)
+    click(rollout, rollout.from_release, 100, ago_s=40)  # in another bucket: they add up
     click(rollout, rollout.release, 2)
     verdict, checks = judged(rollout)
     assert verdict == "fail"
     assert (checks["ctr"]["value"], checks["ctr"]["stable"], checks["ctr"]["n"]) == (1.0, 30.0, 200)
 
 
+def test_lists_that_the_servers_have_not_counted_yet_are_left_out(rollout):
+    stable, now = rollout.from_release, timezone.now()
+    click(rollout, stable, 30, ago_s=5)
+    click(rollout, stable, 20, ago_s=40)
+    Collector.objects.create(deployment=rollout.deployment, collected_at=now - timedelta(seconds=20))
+    found = reactions_since(rollout.deployment_id, {stable.pk: 100}, now - timedelta(seconds=60), now)
+    assert (found[stable.pk].exposures, found[stable.pk].clicks) == (100, 20)
+
+
 def test_clicks_on_lists_from_before_the_step_say_nothing_of_it(rollout):
     click(rollout, rollout.from_release, 300)
     click(rollout, rollout.release, 60)
-    click(rollout, rollout.from_release, 400, ago_s=600)
+    click(rollout, rollout.from_release, 40, ago_s=600)
     verdict, checks = judged(rollout)
     assert (verdict, checks["ctr"]["stable"]) == ("pass", 30.0)
 

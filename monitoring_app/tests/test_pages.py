@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deployments_app.tests.factories import World, make_world, stored_artifact
-from monitoring_app.models import MetricPoint
+from monitoring_app.models import FeedbackPoint, MetricPoint
 from portal.core.events import record
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +111,40 @@ def test_silence_is_said_in_words(client, world):
     assert "data-figure" not in page
 
 
+def test_a_shop_that_sends_no_events_is_told_how(client, world):
+    page = show(client, world)
+    assert "No click and no purchase was sent for lists of the last 5 minutes" in page
+    assert "/api/v1/events" in page
+    assert "Idempotency-Key" not in page.partition("/api/v1/events")[2].partition("</pre>")[0]
+
+
+def test_what_shoppers_did_is_told_by_release_with_its_interval(client, world):
+    for release, clicks, purchases in (
+        (world.deployment.canary, 1, 0),
+        (world.deployment.stable, 45, 9),
+    ):
+        point = MetricPoint.objects.get(release=release)
+        FeedbackPoint.objects.create(
+            deployment=world.deployment, release=release, width_s=2, at=point.at, seen=clicks,
+            clicks=clicks, purchases=purchases,
+        )  # fmt: skip
+    page = show(client, world, part=True).replace("\u00a0", " ")
+    assert "45 · 40.0 % to 60.0 %" not in page  # Wilson's, not the normal approximation
+    assert '50.0 %<span class="sub">45 · 39.9 % to 60.1 %</span>' in page
+    assert '10.0 %<span class="sub">1 · 1.8 % to 40.4 %</span>' in page
+    assert '10.00 %<span class="sub">9 · 5.35 % to 17.92 %</span>' in page
+    assert "Fewer clicks than live" in page
+    assert "−40.0 points (95 %: −53.0 to −7.9)" in page
+    assert "No proven difference in purchases" in page
+    assert "within 30 min after the answer, a purchase within 1 d" in page
+    path = f"/api/v1/deployments/{world.deployment.pk}/metrics"
+    arms = client.get(path, headers={"X-Aisle-Shop": world.shop.slug}).json()["arms"]
+    assert [arm["feedback"]["ctr"] for arm in arms] == [0.5, 0.1]
+    assert arms[0]["feedback"]["ctr_interval"] == pytest.approx([0.399, 0.601], abs=1e-3)
+    FeedbackPoint.objects.update(impressions=1)
+    assert "Lists shown" in show(client, world, part=True)
+
+
 def test_another_shops_numbers_do_not_exist(client, world):
     other = make_world()
     client.force_login(world.admin.user)
@@ -121,5 +155,5 @@ def test_another_shops_numbers_do_not_exist(client, world):
 def test_the_fragment_reads_little(client, world, django_assert_max_num_queries):
     show(client, world, part=True)
     url = reverse("live_numbers", args=[world.shop.slug, world.deployment.pk])
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(10):
         client.get(url, headers={"HX-Request": "true"})

@@ -8,8 +8,11 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from deployments_app.models import Deployment
 from monitoring_app import charts
+from monitoring_app.feedback_words import compare_arms, send_a_click, window_in_words
 from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, markers, series
+from monitoring_app.selectors.feedback import Reaction, reactions_since, window
 from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
 
@@ -22,32 +25,47 @@ EVERY_S = {"5m": 2, "1h": 5, "24h": 30, "7d": 60}
 def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
     """Requests, latency and errors of every release with traffic, with the moments of each change."""
     deployment = live_deployment(request.actor, request.shop, deployment_id)
-    window = request.GET.get("window", "5m")
-    window = window if window in WINDOWS_S else "5m"
+    chosen = request.GET.get("window", "5m")
+    chosen = chosen if chosen in WINDOWS_S else "5m"
     now = timezone.now()
-    arms = series(deployment, WINDOWS_S[window], now)
-    marks = list(markers(deployment, now - timedelta(seconds=WINDOWS_S[window])))
+    since = now - timedelta(seconds=WINDOWS_S[chosen])
+    arms = series(deployment, WINDOWS_S[chosen], now)
+    marks = list(markers(deployment, since))
+    answers = {arm.release_id: arm.total.answers for arm in arms}
+    reactions = reactions_since(deployment.pk, answers, since, now)
     stable = deployment.stable.number if deployment.stable else None
     canary = deployment.canary.number if deployment.canary else None
     context = {
         "deployment": deployment,
-        "arms": [_line(arm, stable, canary) for arm in reversed(arms)],
+        "arms": [_line(arm, stable, canary, reactions[arm.release_id]) for arm in reversed(arms)],
+        **_feedback(deployment, reactions),
         "rate": charts.rate_figure(arms, stable, canary, marks),
         "latency": charts.latency_figure(arms, stable, canary, marks),
         "errors": charts.error_figure(arms, stable, canary, marks),
-        "window": window,
-        "window_words": WINDOW_WORDS[window],
+        "window": chosen,
+        "window_words": WINDOW_WORDS[chosen],
         "windows": TABS,
-        "every_s": EVERY_S[window],
+        "every_s": EVERY_S[chosen],
         "as_of": now,
-        "curl": curl(f"deployments/{deployment.pk}/metrics?window={window}"),
+        "curl": curl(f"deployments/{deployment.pk}/metrics?window={chosen}"),
     }
     fragment = request.headers.get("HX-Request") == "true"
     name = "_live_numbers.html" if fragment else "live_numbers.html"
     return render(request, f"monitoring_app/{name}", context)
 
 
-def _line(arm: Series, stable: int | None, canary: int | None) -> dict[str, Any]:
+def _line(arm: Series, stable: int | None, canary: int | None, reaction: Reaction) -> dict[str, Any]:
     role = "canary" if arm.number == canary else "stable" if arm.number == stable else "baseline"
     times = {f"p{share}": arm.total.latency_ms(share / 100) for share in (50, 95, 99)}
-    return {"arm": arm, "role": role, **times}
+    return {"arm": arm, "role": role, "reaction": reaction, **times}
+
+
+def _feedback(deployment: Deployment, reactions: dict[str, Reaction]) -> dict[str, Any]:
+    """What shoppers did in the window: whether the shop tells, and how the canary compares with stable."""
+    both = [reactions.get(each or "", Reaction()) for each in (deployment.canary_id, deployment.stable_id)]
+    return {
+        "tells": any(each.clicks or each.purchases or each.is_shown for each in reactions.values()),
+        "compared": compare_arms(*both) if deployment.canary_id else [],
+        "counts": window_in_words(window(deployment)),
+        "send": send_a_click(),
+    }

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -14,9 +14,20 @@ TIMEOUT_S = 5
 
 
 class Traffic:
-    """Asks for recommendations at `rate` a second until stopped; every second request is a POST."""
+    """Asks for recommendations at `rate` a second until stopped; every second request is a POST.
 
-    def __init__(self, gateway_url: str, placement: str, users: Sequence[str], rate: float) -> None:
+    look: what a shopper does with an answer, called from several threads.
+    """
+
+    def __init__(
+        self,
+        gateway_url: str,
+        placement: str,
+        users: Sequence[str],
+        rate: float,
+        look: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self._look = look
         self._base = urlsplit(gateway_url)
         self._placement = placement
         self._users = users
@@ -69,6 +80,8 @@ class Traffic:
         if answer.status != 200:
             return None, str(answer.status)
         body: dict[str, Any] = json.loads(raw)
+        if self._look is not None:
+            self._look(user, body)
         return int(body["release"]), ""
 
     def _count(self, release: int | None, failure: str) -> None:

@@ -17,7 +17,9 @@ from portal.demo.client import ApiError, Client
 from portal.demo.shop import prepare_shop
 from portal.demo.story import Story
 
-SCOPES = ["datasets:read", "datasets:write", "training:run", "models:read", "promotions:request"]
+SCOPES = [
+    "datasets:read", "datasets:write", "training:run", "models:read", "promotions:request", "events:write"
+]  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -41,6 +43,7 @@ class Command(BaseCommand):
         by_person.sign_in(approver.user.username, approver.password)
         story = Story(
             program=Client(settings.PUBLIC_URL, token=token),
+            token=token,
             approver=by_person,
             placement=f"{shop.slug}/{deployment.slug}",
             deployment_id=deployment.pk,
@@ -52,20 +55,19 @@ class Command(BaseCommand):
             if ratings is None:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 with story.step("Make a demo shop"):
-                    ratings, items = self._generate(folder)
+                    ratings, items = self._generate(folder, story)
             try:
                 story.tell(ratings, items)
             except (ApiError, TimeoutError, OSError) as error:
                 raise CommandError(f"The story broke: {error}") from error
             finally:
-                if story.traffic is not None:
-                    story.traffic.stop()
+                story.stop()
         self._sum_up(story, time.monotonic() - started)
         if not options["once"]:
             self._introduce(people, shop.slug)
 
-    def _generate(self, folder: Path) -> tuple[Path, Path]:
-        shop = make_shop(seed=1)
+    def _generate(self, folder: Path, story: Story) -> tuple[Path, Path]:
+        shop = story.planted = make_shop(seed=1)
         ratings, items = folder / "ratings.csv", folder / "products.csv"
         shop.write_interactions_csv(ratings)
         shop.write_items_csv(items)
