@@ -1,0 +1,159 @@
+"""The life of a placement, as a test that every backend passes: strategies, ways back, and faults between.
+
+Subclass `RolloutContract` and provide the fixture `placement`: a World whose environment names a backend
+with real servers. Verdicts are handed over as the measuring stage does; everything else is real.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from django.utils import timezone
+
+from deployments_app.backends.base import DeploymentBackend
+from deployments_app.gateway_report import WatchReport
+from deployments_app.models import Deployment, Gateway, Rollout
+from deployments_app.plan_templates import TEMPLATES
+from deployments_app.services import rollouts
+from deployments_app.services.gateways import record_gateway_measure
+from deployments_app.services.rollbacks import roll_back
+from deployments_app.tests.factories import World, pass_step
+
+SAMPLE_EVERY_S = 0.1
+
+
+class Capacity:
+    """Samples how many servers of the stable release are ready, all along."""
+
+    def __init__(self, backend: DeploymentBackend) -> None:
+        self.backend = backend
+        self.stable: str | None = None
+        self.samples = 0
+        self.lowest: int | None = None
+        self._over = threading.Event()
+
+    def watch(self, release: str | None) -> None:
+        """Say which release is stable from now on."""
+        self.stable = release
+
+    def run(self) -> None:
+        while not self._over.wait(SAMPLE_EVERY_S):
+            watched = self.stable
+            if watched is None:
+                continue
+            ready = self.backend.observe(watched).ready
+            if watched == self.stable:
+                self.samples += 1
+                self.lowest = ready if self.lowest is None else min(self.lowest, ready)
+
+    @contextmanager
+    def sampled(self) -> Iterator[None]:
+        thread = threading.Thread(target=self.run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join(timeout=15)
+
+
+class RolloutContract:
+    """What must hold of rollouts whatever the backend."""
+
+    WITHIN_S: ClassVar[float] = 40  # of one stretch: servers have to start
+
+    def until(self, world: World, rollout: Rollout, holds: Callable[[Rollout], bool]) -> Rollout:
+        """Turn the loops until the rollout is as wanted."""
+        deadline = time.monotonic() + self.WITHIN_S
+        while True:
+            world.advance(rollout)
+            if holds(rollout):
+                return rollout
+            assert time.monotonic() < deadline, f"{rollout.status}: {rollout.reason}"
+            time.sleep(0.05)
+
+    def at_weight(self, world: World, rollout: Rollout, weight_pct: int) -> Rollout:
+        return self.until(
+            world, rollout, lambda row: row.weight_pct == weight_pct and row.status != "pending"
+        )
+
+    def go_on(self, world: World, rollout: Rollout) -> Rollout:
+        """Pass every step to the end."""
+
+        def ended(row: Rollout) -> bool:
+            if row.status == "progressing":
+                pass_step(row)
+            return row.status not in ("pending", "progressing", "paused")
+
+        return self.until(world, rollout, ended)
+
+    def confirmed(self, world: World, rollout: Rollout) -> Rollout:
+        """Let a gateway say that it runs a rollback's routes."""
+        Gateway.objects.update_or_create(agent_id="gw-1", defaults={"reported_at": timezone.now()})
+        record_gateway_measure(rollout.pk, "gw-1", WatchReport(rollout.pk, 41.0, 58.5, 30, 0))
+        return self.until(world, rollout, lambda row: row.status == "succeeded")
+
+    def test_a_placement_lives_through_every_strategy_and_every_way_back(
+        self, placement: World, backend: DeploymentBackend, capacity: Capacity
+    ) -> None:
+        world, operator, shop = placement, placement.operator, placement.shop
+
+        def routes() -> tuple[Any, ...]:
+            row = Deployment.objects.select_related("stable", "canary").get(pk=world.deployment.pk)
+            world.deployment = row
+            canary = row.canary.number if row.canary else None
+            return (row.stable.number if row.stable else None, canary, row.canary_weight_pct)
+
+        def begin(template: str, algorithm: str = "popularity", **version: Any) -> Rollout:
+            made = world.version(algorithm, **version)
+            return world.start(made, plan=TEMPLATES[template].plan.to_json())
+
+        first = self.go_on(world, begin("at_once"))
+        assert (first.status, routes()) == ("succeeded", (1, None, 0))
+        capacity.watch(first.release_id)
+
+        canary = self.at_weight(world, begin("careful"), 5)
+        assert routes() == (1, 2, 5)
+        rollouts.pause_rollout(operator, shop, canary)
+        pass_step(canary)
+        world.advance(canary, 2)
+        assert (canary.status, routes()) == ("paused", (1, 2, 5))
+        rollouts.resume_rollout(operator, shop, canary)
+        rollouts.step_now(operator, shop, canary)
+        assert routes() == (1, 2, 25)
+        back = roll_back(operator, shop, world.deployment)  # mid-way
+        assert (routes(), self.confirmed(world, back).status) == ((1, None, 0), "succeeded")
+
+        green = self.at_weight(world, begin("blue_green"), 0)
+        assert routes() == (1, 3, 0)
+        rollouts.promote_now(operator, shop, green)
+        assert routes() == (3, None, 0)
+        capacity.watch(green.release_id)
+        back = roll_back(operator, shop, world.deployment)  # after 100 %
+        assert routes() == (1, None, 0)
+        capacity.watch(first.release_id)
+        self.confirmed(world, back)
+
+        shadow = self.at_weight(world, begin("shadow_first"), 0)
+        mirrored = Deployment.objects.values_list("canary_mirror_pct", flat=True)
+        assert (routes(), mirrored.get(pk=world.deployment.pk)) == ((1, 4, 0), 25)
+        rollouts.abort_rollout(operator, shop, shadow)
+        assert (routes(), mirrored.get(pk=world.deployment.pk)) == ((1, None, 0), 0)
+
+        never = self.never_ready(world, begin)
+        assert (never.status, routes()) == ("failed", (1, None, 0))
+        assert "never ready" in never.reason
+
+        last = self.at_weight(world, begin("careful"), 5)
+        pass_step(last, "fail", "too many errors")
+        self.until(world, last, lambda row: row.status == "failed")
+        assert routes() == (1, None, 0)
+        print(f"{capacity.samples} samples, never fewer than {capacity.lowest} ready servers of stable")
+        assert capacity.samples > 10
+        assert capacity.lowest == 1
+
+    def never_ready(self, world: World, begin: Callable[..., Rollout]) -> Rollout:
+        """Roll out a version whose servers never get ready, and wait for the end."""
+        raise NotImplementedError
