@@ -6,8 +6,8 @@ import pytest
 
 from deployments_app.backends.local import LocalBackend
 from deployments_app.models import Rollout
-from deployments_app.rollout_testing import Capacity, RolloutContract
 from deployments_app.tests.factories import make_world, stored_artifact
+from deployments_app.tests.rollout_contract import Capacity, RolloutContract
 from portal.core.storage import store_tree, tree_path
 
 
