@@ -77,6 +77,7 @@ def _deployment_routes(deployment: DeploymentRoute, probe_mark: str) -> list[Res
         *_one_release_each(deployment, path, probe, marked),
         ({"prefix": path, **has("user"), **probe}, _to_probed(deployment, by_user), marked),
         ({"prefix": f"{path}v2/"}, batches, {}),
+        ({"path": f"{path}recommendations/batch"}, batches, {}),
         ({"prefix": path, **has("user")}, _to_arms(deployment, by_user), {}),
         ({"prefix": path, **has("session")}, _to_arms(deployment, by_session), {}),
         ({"prefix": path}, _to_arms(deployment, by_header), {}),

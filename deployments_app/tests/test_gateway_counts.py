@@ -72,8 +72,9 @@ def test_errors_of_an_arm_are_its_own_also_when_stable_hides_them(
     assert gateway.ask_for("u2&fail=r2:503").release == "r1"
     assert gateway.ask_for("u3").release == "r2"
     assert gateway.ask_for("u4&fail=503").status == 503
+    assert gateway.ask_for("u5&fail=429").status == 429, "too much at once is no fault of the release"
     arms = counting.read()
-    assert totals(arms["r2"]) == (4, 3, 2)
+    assert totals(arms["r2"]) == (5, 3, 2)
     assert totals(arms["r1"]) == (0, 0, 0)
 
 

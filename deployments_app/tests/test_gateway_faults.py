@@ -115,6 +115,23 @@ def test_errors_of_a_model_server_pass_unchanged_and_are_not_retried(gateway: Ga
         assert gateway.ask_for("u1&fail=r2:503").release == "r1"
 
 
+def test_a_server_that_has_too_much_to_do_is_neither_ejected_nor_left_for_stable(gateway: Gateway) -> None:
+    with running_upstreams("r1", "r2") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
+        refused = [gateway.ask_for(f"u{number}&fail=r2:429") for number in range(40)]
+        assert {(answer.status, answer.release) for answer in refused} == {(429, "r2")}
+        assert gateway.ask_for("u1").release == "r2"
+        assert upstreams["r1"].seen()["requests"] == 0
+        assert upstreams["r2"].seen()["requests"] == 41, "each was asked once"
+
+
+def test_a_batch_gets_more_time_than_a_single_list(gateway: Gateway) -> None:
+    with running_upstreams("r1", "r2") as upstreams:
+        gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
+        batch = gateway.ask("/shop/home/recommendations/batch?sleep=r2:0.6", method="POST", body=b"{}")
+        assert (batch.status, batch.release) == (200, "r2")
+
+
 def test_no_request_fails_while_routes_and_servers_change(gateway: Gateway) -> None:
     with running_upstreams("r1", "r2", "r1b", "r2b") as up:
         moved = {"r1": up["r1b"], "r2": up["r2b"]}
