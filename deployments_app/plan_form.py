@@ -6,12 +6,13 @@ from typing import Any
 from django import forms
 
 from deployments_app.models import Deployment
-from deployments_app.plan_rules import DEFAULT_PLAN, Plan, read_plan
+from deployments_app.plan_rules import CPU_S, DEFAULT_PLAN, MAX_REPLICAS, MEMORY_MB, Plan, read_plan
 from deployments_app.plan_templates import TEMPLATES
 from deployments_app.plan_words import STRATEGY_WORDS, plan_sentence
 from portal.core.errors import PortalError
 
 OWN_STEPS = 6
+SERVER_FIELDS = ("replicas", "memory_mb", "cpu_s")
 STEP_FIELDS = ("weight_pct", "hold_min", "min_answers", "mirror_pct", "person")
 # Where a refusal's pointer leads to in the form.
 _PLACES = {"hold_s": "hold_min", "ends_by": "person"}
@@ -54,6 +55,28 @@ class PlanForm(forms.Form):
         widget=forms.NumberInput({"step": "any"}),
     )
 
+    replicas = forms.IntegerField(
+        min_value=1,
+        max_value=MAX_REPLICAS,
+        required=False,
+        label="Servers",
+        help_text="How many processes of this release run side by side; one when empty.",
+    )
+    memory_mb = forms.IntegerField(
+        min_value=MEMORY_MB[0],
+        max_value=MEMORY_MB[1],
+        required=False,
+        label="Memory of each, MB",
+        help_text="Beside the model’s own files. Empty: as usual where they run.",
+    )
+    cpu_s = forms.IntegerField(
+        min_value=CPU_S[0],
+        max_value=CPU_S[1],
+        required=False,
+        label="Processor time of each, seconds",
+        help_text="A server that has used so much is replaced. Empty: no limit.",
+    )
+
     def __init__(self, *args: Any, edit: Mapping[str, Any] | None = None, **options: Any) -> None:
         """edit: a plan that the rows begin with."""
         if edit is not None:
@@ -68,8 +91,15 @@ class PlanForm(forms.Form):
             self.add_error("weight_pct_1", "Set at least one step; the last one is 100 %.")
         return values
 
-    def chosen_plan(self) -> dict[str, Any] | None:
-        """The plan as a service takes it; None is the placement's own."""
+    def chosen_plan(self, deployment: Deployment) -> dict[str, Any] | None:
+        """The plan as a service takes it, with its servers; None is the placement's own."""
+        servers = {name: self.cleaned_data[name] for name in SERVER_FIELDS if self.cleaned_data.get(name)}
+        plan = self._steps_and_limits()
+        if not servers:
+            return plan
+        return {**(plan or _own_plan(deployment)), "servers": servers}
+
+    def _steps_and_limits(self) -> dict[str, Any] | None:
         values, name = self.cleaned_data, self.cleaned_data["plan"]
         if name == "default":
             return None
@@ -90,8 +120,7 @@ class PlanForm(forms.Form):
     def tiles(self, deployment: Deployment) -> list[dict[str, Any]]:
         """The plans to choose from, each with its steps on one line."""
         chosen = self["plan"].value()
-        own = deployment.environment.default_plan or DEFAULT_PLAN.to_json()
-        lines = [("default", "As this placement does it", "", plan_sentence(own))]
+        lines = [("default", "As this placement does it", "", plan_sentence(_own_plan(deployment)))]
         lines += [(each.name, each.title, each.note, plan_sentence(each.plan)) for each in TEMPLATES.values()]
         lines.append(("own", "My own", "With the steps and limits below.", ""))
         return [
@@ -164,6 +193,7 @@ def _values_of(plan: Plan) -> dict[str, Any]:
         "max_wait_h": _plain(plan.max_wait_s / 3600),
         "max_error_pct": _plain(100 * plan.checks.max_error_ratio),
         "p95_ratio": _plain(plan.checks.p95_ratio),
+        **{name: getattr(plan.servers, name) or None for name in SERVER_FIELDS},
     }
     for at, step in enumerate(plan.steps[:OWN_STEPS], 1):
         values |= {
@@ -174,6 +204,10 @@ def _values_of(plan: Plan) -> dict[str, Any]:
             f"person_{at}": step.ends_by == "person",
         }
     return values
+
+
+def _own_plan(deployment: Deployment) -> dict[str, Any]:
+    return deployment.environment.default_plan or DEFAULT_PLAN.to_json()
 
 
 def _plain(number: float) -> float | None:

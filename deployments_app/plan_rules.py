@@ -9,6 +9,9 @@ from portal.core.errors import InvalidInput
 MAX_STEPS = 10
 MAX_HOLD_S = 14 * 86_400
 MAX_ANSWERS = 10_000_000
+MAX_REPLICAS = 20
+MEMORY_MB = (256, 1_000_000)
+CPU_S = (60, 10_000_000)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,19 @@ class Checks:
 
 
 @dataclass(frozen=True)
+class Servers:
+    """How many servers the release gets, and what each of them may use.
+
+    memory_mb: beside the model's own files; 0 is what the place where they run gives.
+    cpu_s: seconds of processor time, after which a server is replaced; 0 sets no limit.
+    """
+
+    replicas: int = 1
+    memory_mb: int = 0
+    cpu_s: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """The whole way to 100 %.
 
@@ -72,6 +88,7 @@ class Plan:
     max_wait_s: float = 86_400
     ready_within_s: float = 120
     checks: Checks = field(default_factory=Checks)
+    servers: Servers = field(default_factory=Servers)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "steps": [asdict(step) for step in self.steps]}
@@ -115,6 +132,7 @@ def read_plan(data: Any) -> Plan:
             ),
             min_overlap=_number(checks, "min_overlap", "/checks", Checks.min_overlap, (0, 1), problems),
         ),
+        servers=_servers(own.get("servers", {}), problems),
     )
     if problems:
         sentence = "; ".join(f"{each['pointer'] or '/'}: {each['detail']}" for each in problems[:3])
@@ -136,6 +154,16 @@ def _step(data: Any, where: str, problems: list[dict[str, str]]) -> Step:
         mirror_pct=int(_number(own, "mirror_pct", where, 0, (0, 100), problems, whole=True)),
         ends_by=_one_of(own, "ends_by", where, ENDED_BY, problems),
     )
+
+
+def _servers(data: Any, problems: list[dict[str, str]]) -> Servers:
+    own, where = _object(data, "/servers", {each.name for each in fields(Servers)}, problems), "/servers"
+    replicas = _number(own, "replicas", where, Servers.replicas, (1, MAX_REPLICAS), problems, whole=True)
+    limits = [
+        0 if own.get(name, 0) == 0 else _number(own, name, where, None, bounds, problems, whole=True)
+        for name, bounds in (("memory_mb", MEMORY_MB), ("cpu_s", CPU_S))
+    ]
+    return Servers(int(replicas), *map(int, limits))
 
 
 def _object(data: Any, where: str, known: set[str], problems: list[dict[str, str]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from deployments_app.plan_rules import DEFAULT_PLAN, Plan, Step, read_plan
+from deployments_app.plan_rules import DEFAULT_PLAN, Plan, Servers, Step, read_plan
 from portal.core import figures
 
 STRATEGY_WORDS = {
@@ -69,6 +69,17 @@ def stop_rule(plan: Mapping[str, Any]) -> str:
         f"{100 * checks.max_error_ratio:g}{figures.SPACE}% of its answers are errors, its p95 passes "
         f"{checks.p95_ratio:g} × the live release’s, or clearly more lists are empty or best-sellers only."
     )
+
+
+def about_servers(plan: Mapping[str, Any]) -> str:
+    """Say how many servers a release gets and what each may use; empty when it is one as usual."""
+    servers = _read(plan).servers
+    if servers == Servers():
+        return ""
+    limits = [f"{servers.memory_mb:,}{figures.SPACE}MB"] if servers.memory_mb else []
+    limits += [f"{servers.cpu_s:,}{figures.SPACE}s of processor time"] if servers.cpu_s else []
+    count = "One server" if servers.replicas == 1 else f"{servers.replicas} servers, each"
+    return count + (f" with at most {' and '.join(limits)}." if limits else " as usual.")
 
 
 def kind_of_plan(plan: Mapping[str, Any]) -> str:

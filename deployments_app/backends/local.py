@@ -30,6 +30,7 @@ BACK_OFF_S = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # before the n-th
 STEADY_S = 60.0  # a server that ran for so long starts counting from zero
 LOG_MAX_BYTES = 1_000_000
 MEMORY_BYTES = 4 * 1024**3  # address space beyond the model's own files
+MB = 1_000_000
 NOFILE = 4096
 
 
@@ -182,7 +183,12 @@ def _server_config(spec: ReleaseSpec, folder: Path, port: int) -> dict[str, Any]
         "model_version": spec.model_version,
         "algorithm": spec.algorithm,
         "signing_key_file": str(folder / "signing.key"),
-        "rlimits": {"as_bytes": MEMORY_BYTES + 2 * size, "nofile": NOFILE},
+        "rlimits": {
+            "as_bytes": MEMORY_BYTES + 2 * size + spec.memory_mb * MB,
+            "nofile": NOFILE,
+            **({"data_bytes": spec.memory_mb * MB} if spec.memory_mb else {}),
+            **({"cpu_s": spec.cpu_s} if spec.cpu_s else {}),
+        },
         **({"numba_cache_dir": str(Path(cache).resolve())} if cache else {}),
     }
 

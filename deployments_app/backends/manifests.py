@@ -150,6 +150,7 @@ def _secret(spec: ReleaseSpec, settings: ClusterSettings) -> dict[str, str]:
         "algorithm": spec.algorithm,
         "signing_key_file": "/release/signing.key",
         "drain_s": settings.drain_s,
+        **({"rlimits": {"cpu_s": spec.cpu_s}} if spec.cpu_s else {}),
         "numba_cache_dir": "/tmp/kernels",  # noqa: S108 - the pod's own
     }
     parts = urlsplit(spec.artifact_url)
@@ -269,7 +270,7 @@ def _pod(spec: ReleaseSpec, settings: ClusterSettings, size_bytes: int) -> Manif
                 "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
                 "readinessProbe": _probe("ready", period_s=1, failures=2),
                 "livenessProbe": _probe("live", period_s=5, failures=6),
-                "resources": _resources("100m", 256 * MIB + size_bytes, 768 * MIB + 3 * size_bytes),
+                "resources": _memory(spec, size_bytes),
                 "volumeMounts": [
                     *(_mount("release", "/release"), _mount("model", "/model")),
                     _mount("tmp", "/tmp", writes=True),  # noqa: S108 - the pod's own
@@ -296,6 +297,12 @@ def _probe(what: str, *, period_s: int, failures: int) -> Manifest:
 
 def _mount(name: str, path: str, *, writes: bool = False) -> Manifest:
     return {"name": name, "mountPath": path, **({} if writes else {"readOnly": True})}
+
+
+def _memory(spec: ReleaseSpec, size_bytes: int) -> Manifest:
+    """Bound a server's memory: what the release asks for, beside its files in the page cache."""
+    limit = (spec.memory_mb * 1_000_000 or 768 * MIB) + 3 * size_bytes
+    return _resources("100m", min(limit, 256 * MIB + size_bytes), limit)
 
 
 def _resources(cpu: str, requested_bytes: int, limit_bytes: int) -> Manifest:

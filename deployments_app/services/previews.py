@@ -24,6 +24,8 @@ SHOWN = {
     "algorithm": "Algorithm",
     "digest": "Files (SHA-256)",
     "replicas": "Servers",
+    "memory_mb": "Memory of each, MB (0: as usual)",
+    "cpu_s": "Processor time of each, s (0: no limit)",
 }
 
 
@@ -53,8 +55,8 @@ def preview_promotion(
         raise NotFound("There is no such placement or model version here.")
     chosen = validate_plan(plan or deployment.environment.default_plan or DEFAULT_PLAN.to_json())
     if deployment.stable_id is None:
-        chosen = AT_ONCE.to_json()
-    spec = release_spec(_next_release(deployment, version))
+        chosen = {**AT_ONCE.to_json(), "servers": chosen["servers"]}
+    spec = release_spec(_next_release(deployment, version, chosen["servers"]))
     live = release_spec(deployment.stable) if deployment.stable is not None else None
     return PromotionPreview(
         plan=chosen,
@@ -80,7 +82,7 @@ def compare_specs(live: ReleaseSpec | None, new: ReleaseSpec) -> list[dict[str, 
     ]
 
 
-def _next_release(deployment: Deployment, version: ModelVersion) -> Release:
+def _next_release(deployment: Deployment, version: ModelVersion, servers: dict[str, int]) -> Release:
     """Describe the release that an approval would make; it is not saved."""
     last = Release.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"] or 0
     return Release(
@@ -88,6 +90,7 @@ def _next_release(deployment: Deployment, version: ModelVersion) -> Release:
         number=last + 1,
         model_version=version,
         artifact_digest=version.artifact_digest,
+        config=servers,
     )
 
 

@@ -1,12 +1,14 @@
 """From an approved request to a release and its rollout."""
 
+from dataclasses import asdict
+
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from deployments_app.models import Deployment, Promotion, Release, Rollout
 from deployments_app.models.rollouts import ACTIVE
-from deployments_app.plan_rules import AT_ONCE
+from deployments_app.plan_rules import AT_ONCE, read_plan
 from deployments_app.services.locks import lock_deployment
 from deployments_app.services.traffic import new_salt
 from deployments_app.services.workloads import wake_deployment
@@ -112,7 +114,7 @@ def _release_for(deployment: Deployment, promotion: Promotion) -> Release:
         deployment=deployment,
         number=last + 1,
         model_version=promotion.model_version,
-        config={"promotion": promotion.pk},
+        config={"promotion": promotion.pk, **asdict(read_plan(promotion.plan).servers)},
         artifact_digest=promotion.artifact_digest,
         approved_by=[each.reviewer.label for each in approvals],
         created_at=timezone.now(),

@@ -3,6 +3,7 @@
 One code for rollouts and for the time outside them, on every backend.
 """
 
+from dataclasses import fields
 from datetime import timedelta
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from deployments_app.artifact_keys import artifact_url
 from deployments_app.backends.base import DeploymentBackend, ReleaseSpec, WorkloadStatus
 from deployments_app.models import Deployment, Environment, Release, Rollout, Workload
 from deployments_app.models.rollouts import ACTIVE
+from deployments_app.plan_rules import Servers
 from deployments_app.recommendation_keys import recommendation_key
 from deployments_app.services.expiry import close_outdated_requests
 from portal.core.dispatch import enqueue_on_commit
@@ -40,7 +42,7 @@ def backend_for(environment: Environment) -> DeploymentBackend:
 
 def release_spec(release: Release, servers: Workload | None = None) -> ReleaseSpec:
     """Describe a release to a backend; without servers of its own its artifact has no address yet."""
-    version = release.model_version
+    version, asked = release.model_version, servers_of(release)
     return ReleaseSpec(
         key=release.pk,
         artifact=tree_path(release.artifact_digest),
@@ -52,10 +54,18 @@ def release_spec(release: Release, servers: Workload | None = None) -> ReleaseSp
         model_version=version.number,
         algorithm=version.algorithm,
         signing_key=recommendation_key(release.pk),
-        replicas=int(release.config.get("replicas", 1)),
         artifact_url=artifact_url(release, servers) if servers is not None else "",
         change_request=str(release.config.get("promotion", "")),
+        replicas=asked.replicas,
+        memory_mb=asked.memory_mb,
+        cpu_s=asked.cpu_s,
     )
+
+
+def servers_of(release: Release) -> Servers:
+    """Read how many servers a release gets, and what each may use; older releases say nothing of it."""
+    known = {each.name for each in fields(Servers)}
+    return Servers(**{name: int(value) for name, value in release.config.items() if name in known})
 
 
 def wake_deployment(deployment: Deployment) -> None:

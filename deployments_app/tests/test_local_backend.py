@@ -125,6 +125,15 @@ class TestLocalBackend(BackendContract):
 
         wait_until(tried_three_times, within_s=30, what="three restarts")
         assert state_of(backend, spec.key)["failures"] >= 3
+
+        def put_off():
+            backend.apply(spec)
+            reason = backend.observe(spec.key).reason
+            return "next start in" in reason and reason
+
+        reason = wait_until(put_off, within_s=20, what="the reason tells of the next start")
+        assert "ended with status 3" in reason
+        assert "digest" in reason
         assert list(BACK_OFF_S) == sorted(BACK_OFF_S)
         assert BACK_OFF_S[1] == 0  # the first end is no habit: back at once
 
@@ -190,12 +199,14 @@ class TestLocalBackend(BackendContract):
             assert (folder / name).stat().st_mode & 0o077 == 0, name
 
     def test_a_server_listens_on_loopback_only_and_within_limits(self, backend, release):
-        spec = release()
+        spec = release(memory_mb=700, cpu_s=900)
         status = self.await_ready(backend, spec)
         assert status.endpoints[0].startswith("127.0.0.1:")
         limits = Path(f"/proc/{state_of(backend, spec.key)['pid']}/limits").read_text()
         assert "Max open files            4096" in limits
         assert "Max address space         unlimited" not in limits
+        assert "Max data size             700000000" in limits
+        assert "Max cpu time              900                  910" in limits
 
     def test_a_damaged_artifact_never_serves(self, backend, release, artifact, tmp_path):
         copy = tmp_path / "damaged"

@@ -217,6 +217,8 @@ def test_a_template_is_edited_previewed_and_sent(world, visit):
         "min_answers_1": "50",
         "weight_pct_2": "10",
         "max_error_pct": "2",
+        "replicas": "2",
+        "memory_mb": "512",
     }
     refused = visit("analyst", "promotion_new", data=form, status=422).text_
     assert "Each step&#x27;s share must be larger than the one before." in refused
@@ -229,6 +231,7 @@ def test_a_template_is_edited_previewed_and_sent(world, visit):
     assert "about 4,200 shoppers" in preview
     assert "at the earliest" in preview
     assert re.search(r"Algorithm</th> <td>als</td> <td class=\"differs\">item_knn", preview)
+    assert re.search(r"Servers</th> <td>1</td> <td class=\"differs\">2", preview)
     assert not Promotion.objects.filter(model_version=version).exists()
     visit("analyst", "promotion_new", data=form, status=302)
     plan = Promotion.objects.get(model_version=version).plan
@@ -240,6 +243,9 @@ def test_a_template_is_edited_previewed_and_sent(world, visit):
         "ends_by": "plan",
     }
     assert plan["checks"]["max_error_ratio"] == 0.02
+    assert plan["servers"] == {"replicas": 2, "memory_mb": 512, "cpu_s": 0}
+    asked = Promotion.objects.get(model_version=version)
+    assert "2 servers, each with at most 512 MB" in visit("analyst", "promotion_detail", asked.pk).text_
 
 
 def test_who_may_not_ask_is_told_so(world, visit):

@@ -67,6 +67,12 @@ WRONG = {
         {"strategy": "ab", "steps": [{"weight_pct": 50}, {"weight_pct": 100}]},
         "/steps/0/ends_by",
     ),
+    "no servers": ({**GOOD, "servers": {"replicas": 0}}, "/servers/replicas"),
+    "half a server": ({**GOOD, "servers": {"replicas": 1.5}}, "/servers/replicas"),
+    "too little memory": ({**GOOD, "servers": {"memory_mb": 64}}, "/servers/memory_mb"),
+    "memory as a text": ({**GOOD, "servers": {"memory_mb": "512"}}, "/servers/memory_mb"),
+    "no processor time": ({**GOOD, "servers": {"cpu_s": -1}}, "/servers/cpu_s"),
+    "unknown limit": ({**GOOD, "servers": {"gpu": 1}}, "/servers/gpu"),
     "negative patience": ({**GOOD, "max_wait_s": -1}, "/max_wait_s"),
 }
 

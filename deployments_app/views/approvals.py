@@ -82,12 +82,13 @@ def promotion_new(request: ShopRequest) -> HttpResponse:
             if "preview" in request.POST:
                 preview = _preview(request, version, form)
             else:
+                target = form.chosen_deployment()
                 promotion = promotions.request_promotion(
                     request.actor,
                     request.shop,
                     version,
-                    form.chosen_deployment(),
-                    plan=form.chosen_plan(),
+                    target,
+                    plan=form.chosen_plan(target),
                     comment=form.cleaned_data["comment"],
                 )
                 messages.success(request, "Sent. The evidence is frozen; somebody else decides.")
@@ -118,7 +119,8 @@ def _plan_to_edit(request: ShopRequest, deployments: list[Any]) -> dict[str, Any
 def _preview(request: ShopRequest, version: ModelVersion, form: PromotionForm) -> PromotionPreview:
     """Show what the chosen plan would do; a page that was just opened shows what it begins with."""
     if form.is_bound:
-        target, plan = form.chosen_deployment(), form.chosen_plan()
+        target = form.chosen_deployment()
+        plan = form.chosen_plan(target)
     else:
         named = form["deployment"].value()
         target = next((each for each in form.deployments if each.pk == named), form.deployments[0])
@@ -256,6 +258,7 @@ def _context(request: ShopRequest, promotion: Promotion) -> dict[str, Any]:
             for number, each in enumerate(shoppers, 1)
         ],
         "steps": plan_words.plan_steps(promotion.plan, known),
+        "servers": plan_words.about_servers(promotion.plan),
         "stop_rule": plan_words.stop_rule(promotion.plan),
         "kind_of_plan": plan_words.kind_of_plan(promotion.plan),
         "is_first": promotion.champion_id is None,

@@ -1,7 +1,7 @@
 """Run one release's model server: `python -m engine.serving --config FILE`. No environment is needed.
 
 It ends with 0 after SIGTERM, 2 for a bad configuration, 3 for an artifact that must not be served
-and 4 when it cannot listen.
+4 when it cannot listen, and 5 when it has used the processor time that it was given.
 """
 
 import argparse

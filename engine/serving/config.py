@@ -12,7 +12,13 @@ import orjson
 
 SECRETS_MAX_BYTES = 64 * 1024
 KEY_MIN_BYTES = 16
-LIMITS = {"as_bytes": resource.RLIMIT_AS, "nofile": resource.RLIMIT_NOFILE, "cpu_s": resource.RLIMIT_CPU}
+CPU_GRACE_S = 10  # of processor time, from being told to end to being ended
+LIMITS = {
+    "as_bytes": resource.RLIMIT_AS,
+    "data_bytes": resource.RLIMIT_DATA,
+    "nofile": resource.RLIMIT_NOFILE,
+    "cpu_s": resource.RLIMIT_CPU,
+}
 
 
 class ConfigError(ValueError):
@@ -24,11 +30,12 @@ class ServingConfig:
     """One release's model server. `host:port` is where it listens; port 0 takes a free one.
 
     artifact: the folder, and `digest` the sha256 of its manifest. signing_key_file: a key good only for
-    recommendation_id. rlimits: of as_bytes, nofile, cpu_s. drain_s: how long the server goes on answering,
-    no longer ready, after SIGTERM. under_way_max: how many requests may be under way; one more is refused
-    with 429. cache_bytes: room for lists made before; 0 keeps none. patience_s: how long a request's headers,
-    and then its body, may take to arrive; longer than the gateway keeps idle connections. numba_cache_dir:
-    where compiled kernels are, when not beside the code.
+    recommendation_id. rlimits: of as_bytes (address space), data_bytes (memory beside mapped files), nofile,
+    cpu_s (then it drains and ends). drain_s: how long the server goes on answering, no longer ready, after
+    SIGTERM. under_way_max: how many requests may be under way; one more is refused with 429. cache_bytes:
+    room for lists made before; 0 keeps none. patience_s: how long a request's headers, and then its body, may
+    take to arrive; longer than the gateway keeps idle connections. numba_cache_dir: where compiled kernels
+    are, when not beside the code.
     """
 
     artifact: Path
@@ -113,7 +120,8 @@ def apply_limits(rlimits: Mapping[str, int]) -> None:
     """Bind this process to its limits, for good."""
     for name, value in rlimits.items():
         try:
-            resource.setrlimit(LIMITS[name], (value, value))
+            most = value + CPU_GRACE_S if name == "cpu_s" else value
+            resource.setrlimit(LIMITS[name], (value, most))
         except (ValueError, OSError) as error:
             raise ConfigError(f"the limit {name}={value:,} cannot be set: {error}") from error
 

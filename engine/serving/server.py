@@ -22,10 +22,11 @@ from engine.serving.warm_up import WarmUp, WarmUpError, warm_up
 
 log = logging.getLogger("aisle.serving")
 
-STOPPED, BAD_ARTIFACT, NO_PORT = 0, 3, 4  # exit codes
+STOPPED, BAD_ARTIFACT, NO_PORT, CPU_SPENT = 0, 3, 4, 5  # exit codes
 IDLE_TIMEOUT_S = 15  # longer than the gateway's, so that the gateway closes first
 FINISH_TIMEOUT_S = 5
 LINGER_S = 0.3
+CPU_SPENT_WORDS = "ended: it has used the %d seconds of processor time that it may"
 
 
 class Server(uvicorn.Server):
@@ -102,9 +103,14 @@ async def _serve(server: Server, app: ModelServer, listener: socket.socket) -> i
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, _drain, server, app)
+    spent = asyncio.Event()
+    loop.add_signal_handler(signal.SIGXCPU, _spend, server, app, spent)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     code = await _get_ready(server, app, listener)
     await serving
+    if spent.is_set():
+        log.error(CPU_SPENT_WORDS, app.config.rlimits.get("cpu_s", 0))
+        return CPU_SPENT
     if code == STOPPED:
         log.info("stopped: release %d (%s)", app.config.release_number, app.config.release_id)
     return code
@@ -150,3 +156,14 @@ def _drain(server: Server, app: ModelServer) -> None:
 
     log.info("draining for %.1f s", wait_s)
     asyncio.get_running_loop().call_later(wait_s, stop)
+
+
+def _spend(server: Server, app: ModelServer, spent: asyncio.Event) -> None:
+    """End in good order once the processor time is used up; the system repeats itself every second."""
+    if app.is_loading:
+        log.error(CPU_SPENT_WORDS, app.config.rlimits.get("cpu_s", 0))
+        logging.shutdown()
+        os._exit(CPU_SPENT)
+    if not spent.is_set():
+        spent.set()
+        _drain(server, app)

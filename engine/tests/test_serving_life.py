@@ -23,7 +23,7 @@ from engine.tests.serving_process import (
     server_config,
 )
 
-BAD_CONFIG, BAD_ARTIFACT, NO_PORT = 2, 3, 4
+BAD_CONFIG, BAD_ARTIFACT, NO_PORT, CPU_SPENT = 2, 3, 4, 5
 
 
 @pytest.fixture
@@ -170,6 +170,21 @@ def test_limits_hold_for_the_process(tmp_path: Path, artifact: SmallArtifact) ->
     row = next(line for line in limits.splitlines() if line.startswith("Max open files"))
     assert row.split()[3:5] == ["333", "333"]
     assert str(8 * 2**30) in limits
+
+
+def test_a_server_that_used_its_processor_time_ends_in_good_order(
+    tmp_path: Path, artifact: SmallArtifact
+) -> None:
+    config = server_config(tmp_path, artifact, rlimits={"cpu_s": 3}, drain_s=0.1)
+    with running(config) as server:
+        server.wait_until_ready()
+        shopper = Shopper(server, 1)
+        shopper.start()
+        assert server.wait_for_end() == CPU_SPENT
+        shopper.join(10)
+        assert not shopper.failures
+        last = server.log.read_text().splitlines()[-1]
+    assert "ended: it has used the 3 seconds of processor time that it may" in last
 
 
 class Shopper(threading.Thread):
