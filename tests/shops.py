@@ -11,7 +11,9 @@ from portal.demo.client import Client
 from portal.demo.traffic import Traffic
 from tests.running_stack import RunningStack
 
-SCOPES = ["datasets:read", "datasets:write", "training:run", "models:read", "promotions:request"]
+SCOPES = [
+    "datasets:read", "datasets:write", "training:run", "models:read", "promotions:request", "events:write"
+]  # fmt: skip
 QUICK = {
     "steps": [
         {"weight_pct": 10, "hold_s": 0.5, "min_answers": 20},

@@ -8,7 +8,8 @@ from django.utils import timezone
 from deployments_app.models import Workload
 from monitoring_app.models import Collector
 from monitoring_app.services.consistency import notice_change
-from monitoring_app.services.metrics import prune_points, store_totals
+from monitoring_app.services.metrics import store_totals
+from monitoring_app.services.sweeping import prune_events, prune_points
 from monitoring_app.sources.embedded import EmbeddedSource
 from portal.core.jobs import claim, release
 
@@ -35,6 +36,7 @@ def collect(collector_id: str) -> None:
     store_totals(totals, {each.release_id: deployment_id for each in totals}, now=now)
     if claimed.attempt % PRUNE_EVERY == 0:
         prune_points(deployment_id, now)
+        prune_events(now)
     notice_change(deployment_id)
     claimed.rows().update(collected_at=Now(), problem="; ".join(away)[:300])
     release(claimed, due_in_s=INTERVAL_S)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.db import transaction
 from django.utils import timezone
@@ -79,13 +79,6 @@ def store_totals(totals: Iterable[Totals], deployment_of: dict[str, str], *, now
                     _add_to_bucket(
                         each.release_id, deployment_of[each.release_id], width_s, now, counts, latency
                     )
-
-
-def prune_points(deployment_id: str, now: datetime) -> None:
-    """Delete the points that are older than their width is kept."""
-    for width_s, days in MetricPoint.RETENTION_DAYS.items():
-        old = now - timedelta(days=days)
-        MetricPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__lt=old).delete()
 
 
 def _growth(now_totals: Totals, now: datetime) -> tuple[dict[str, int], dict[str, int]]:

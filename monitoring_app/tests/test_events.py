@@ -13,6 +13,7 @@ from deployments_app.tests.factories import make_world, stored_artifact
 from engine.serving.attribution import issue
 from monitoring_app.models import FeedbackEvent, FeedbackPoint, FeedbackWindow, ListOutcome, Rating
 from monitoring_app.services.feedback import take_events
+from monitoring_app.services.sweeping import prune_events, prune_points
 from portal.core.testing import at_once, make_actor
 from portal.tests.calls import Program, check_problem
 
@@ -333,6 +334,19 @@ def test_the_last_word_on_an_item_is_kept_and_can_be_taken_back(world, sender):
         check_problem(sender.post("ratings", {**pair, "value": 3, **change}), 400)
     gone = sender.client.delete("/api/v1/ratings?user_id=u1", headers=sender.headers)
     check_problem(gone, 400)
+
+
+def test_events_go_when_they_are_older_than_they_are_kept(release, sender, monkeypatch):
+    monkeypatch.setattr("monitoring_app.services.sweeping.BATCH", 2)
+    send(sender, *(event(n, recommendation_id=list_of(release)) for n in range(5)))
+    now = timezone.now()
+    assert prune_events(now + timedelta(days=89)) == 0
+    assert prune_events(now + timedelta(days=91)) == 5 + 10
+    assert not FeedbackEvent.objects.exists()
+    prune_points(release.deployment_id, now + timedelta(days=89))
+    assert {point.width_s for point in FeedbackPoint.objects.all()} == {60}
+    prune_points(release.deployment_id, now + timedelta(days=91))
+    assert not FeedbackPoint.objects.exists()
 
 
 def test_a_token_without_the_scope_sends_nothing(world):

@@ -11,7 +11,8 @@ from deployments_app.models import Deployment, Environment, Release, Rollout
 from models_app.models import Dataset, DatasetVersion, ModelVersion, RegisteredModel, TrainingRun
 from monitoring_app.models import Collector, MetricPoint
 from monitoring_app.selectors import numbers_since, pairs_of, series
-from monitoring_app.services.metrics import ingest_gateway_report, prune_points
+from monitoring_app.services.metrics import ingest_gateway_report
+from monitoring_app.services.sweeping import prune_points
 from monitoring_app.sources.embedded import totals_of
 from portal.core.testing import at_once, make_shop
 

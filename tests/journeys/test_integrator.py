@@ -99,6 +99,32 @@ def test_live_numbers_tell_what_each_release_did(live):
     assert 0 < arms[2]["p50_ms"] <= arms[2]["p95_ms"] <= arms[2]["p99_ms"]
 
 
+def test_a_click_is_credited_to_the_release_whose_server_signed_the_list(live):
+    user = shoppers(live)[-1]
+    _, answer, _ = ask(live.stack, f"/{live.slug}/home/recommendations?user={user}&k=3")
+    click = {
+        "event_id": f"click-{time.time()}",
+        "type": "recommendation-click",
+        "user_id": user,
+        "item_id": answer["items"][0]["item_id"],
+        "recommendation_id": answer["recommendation_id"],
+        "position": 1,
+    }
+    forged = {**click, "event_id": "forged", "recommendation_id": answer["recommendation_id"][:-6] + "AAAAAA"}
+    taken = live.program.post("events", [click, click, forged])
+    assert (taken["accepted"], taken["duplicates"]) == (1, 1)
+    assert [each["code"] for each in taken["rejected"]] == ["forged_recommendation_id"]
+    deadline = time.monotonic() + 30
+    while True:
+        metrics = live.program.get(f"deployments/{live.deployment}/metrics", window="5m")
+        clicks = {arm["number"]: arm["feedback"]["clicks"] for arm in metrics["arms"]}
+        if any(clicks.values()):
+            break
+        assert time.monotonic() < deadline, metrics
+        time.sleep(0.2)
+    assert clicks == {**dict.fromkeys(clicks, 0), answer["release"]: 1}
+
+
 def test_an_unknown_shopper_gets_best_sellers_and_is_told_so(live):
     _, answer, _ = ask(live.stack, f"/{live.slug}/home/recommendations?user=nobody-{time.time()}")
     assert answer["fallback_reason"] == "unknown_user"
