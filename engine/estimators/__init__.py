@@ -14,6 +14,7 @@ from engine.estimators.item_graph import ItemGraph
 from engine.estimators.item_knn import ItemKNN
 from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.popularity import Popularity
+from engine.estimators.popularity_category import PopularityCategory
 from engine.estimators.popularity_recent import PopularityRecent
 from engine.estimators.pure_svd import PureSVD
 from engine.estimators.user_knn import UserKNN
@@ -23,6 +24,7 @@ ALGORITHMS: dict[str, type[Estimator]] = {
     for each in (
         Popularity,
         PopularityRecent,
+        PopularityCategory,
         ItemKNN,
         UserKNN,
         ItemGraph,
