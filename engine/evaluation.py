@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.auc import area_under_curve
 from engine.beyond_accuracy import (
@@ -34,7 +35,10 @@ LIST = 10  # the length at which lists are judged beyond accuracy, where it was 
 
 @dataclass(frozen=True)
 class PerUser:
-    """Metrics of each test user. users: (n,) int32 positions; relevant: (n,) held-out choices of each."""
+    """Metrics of each test user; "rmse" is that of her own values.
+
+    users: (n,) int32 positions; relevant: (n,) held-out choices of each.
+    """
 
     users: Int32
     relevant: Int32
@@ -143,6 +147,8 @@ def _evaluate(
         values["auc"] = area_under_curve(
             estimator, users, split.train[users], split.test[users], progress=progress
         )
+    if estimator.predicts_values:
+        values["rmse"] = errors_by_user(estimator, split, users)
     metrics = dict(zip(values, intervals(list(values.values()), seed), strict=True))
     if estimator.predicts_values:
         metrics |= _value_errors(estimator, split, users, seed)
@@ -169,11 +175,22 @@ def _of_lists(top: Int32, hits: Flags, users: Int32, split: Split) -> dict[str, 
     return found
 
 
+def errors_by_user(estimator: Estimator, split: Split, users: Int32) -> Float32:
+    """Measure each user's root mean square error over her test values, (n,) float32."""
+    rows, errors = _errors(estimator, split, users)
+    return np.sqrt(np.bincount(rows, errors**2) / np.bincount(rows)).astype(np.float32)
+
+
+def _errors(estimator: Estimator, split: Split, users: Int32) -> tuple[npt.NDArray, npt.NDArray]:
+    """Give which of `users` each test pair belongs to, and by how much its value is missed."""
+    rows = np.repeat(np.arange(len(users)), np.diff(split.test.indptr)[users])
+    return rows, estimator.score(users[rows], split.test.indices).astype(np.float64) - split.test.data
+
+
 def _value_errors(estimator: Estimator, split: Split, users: Int32, seed: int) -> dict[str, Interval]:
     """Compare predicted with held-out values over all test pairs; intervals resample users."""
     counts = np.diff(split.test.indptr)[users]
-    rows = np.repeat(np.arange(len(users)), counts)
-    errors = estimator.score(users[rows], split.test.indices).astype(np.float64) - split.test.data
+    rows, errors = _errors(estimator, split, users)
     sums = np.column_stack([np.bincount(rows, errors**2), np.bincount(rows, np.abs(errors))]).astype(
         np.float64
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 Value = int | float | bool | str
 
@@ -21,8 +21,9 @@ class Parameter:
     """One setting as a form or an API schema needs it; kind is integer, number, boolean or choice.
 
     choices: (value, label) pairs, empty unless kind is choice.
-    search: the range in which a search looks, where that is narrower than what is allowed; log: whether a
-    search takes equal ratios, not equal differences, for equal steps (None: it decides by the range).
+    search: the range in which a search looks for a number, None = it leaves it alone; for a choice or a
+    boolean, False = it leaves it alone. log: whether a search takes equal ratios, not equal differences, for
+    equal steps (None: it decides by the range).
     """
 
     name: str
@@ -34,7 +35,7 @@ class Parameter:
     maximum: float | None = None
     step: float | None = None
     choices: tuple[tuple[str, str], ...] = ()
-    search: tuple[float, float] | None = None
+    search: tuple[float, float] | Literal[False] | None = None
     log: bool | None = None
 
     def problem(self, value: object) -> str | None:
@@ -92,7 +93,7 @@ def option(
     maximum: float | None = None,
     step: float | None = None,
     choices: Sequence[tuple[str, str]] = (),
-    search: tuple[float, float] | None = None,
+    search: tuple[float, float] | Literal[False] | None = None,
     log: bool | None = None,
 ) -> Any:
     """Declare one field of a `Settings` class."""

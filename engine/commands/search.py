@@ -33,6 +33,7 @@ from engine.search import (
     SearchConfig,
     Trial,
     best_of,
+    goodness,
     judge_winner,
     search,
     validation_folds,
@@ -101,14 +102,14 @@ def show_progress(report: Progress) -> None:
 def show(found: Findings, final: FinalTest, held_out: Split) -> None:
     title = metric_title(found.metric)
     print(f"{'trial':>5}  {title:>9}  {'size MB':>8}  {'ms':>6}  setting")
-    for trial in sorted(found.trials, key=order)[:12]:
+    for trial in sorted(found.trials, key=lambda trial: order(trial, found.metric))[:12]:
         print(f"{trial.number + 1:5}  {figures(trial)}  {setting(trial)}{remark(trial, found)}")
     if len(found.trials) > 12:
         print(f"       … and {len(found.trials) - 12} more, that were behind")
     winner = f"The winner is trial {found.winner.number + 1}, chosen on validation: {setting(found.winner)}"
     print(f"\n{found.ended} {winner}")
     if found.gain is not None:
-        best = best_of(found.trials)
+        best = best_of(found.trials, found.metric)
         assert best is not None
         said = verdict_sentence(found.gain, f"trial {best.number + 1}", "the default")
         print("On validation: " + said.replace("test shoppers", "shoppers"))
@@ -123,8 +124,8 @@ def show(found: Findings, final: FinalTest, held_out: Split) -> None:
         print("On the test part: " + verdict_sentence(final.comparison, "the winner", "the default"))
 
 
-def order(trial: Trial) -> tuple[bool, float]:
-    return trial.state != "complete", -(trial.quality or 0.0)
+def order(trial: Trial, metric: str) -> tuple[bool, float]:
+    return trial.state != "complete", -goodness(trial, metric)
 
 
 def figures(trial: Trial) -> str:

@@ -56,6 +56,8 @@ class BiasedMFConfig(Settings):
         minimum=1,
         maximum=512,
         step=8,
+        search=(8, 200),
+        log=True,
     )
     epochs: int = option(
         20,
@@ -64,6 +66,8 @@ class BiasedMFConfig(Settings):
         minimum=1,
         maximum=500,
         step=5,
+        search=(5, 80),
+        log=True,
     )
     learning_rate: float = option(
         0.005,
@@ -71,6 +75,7 @@ class BiasedMFConfig(Settings):
         help="How far one rating moves the factors. Only for stochastic gradients.",
         minimum=1e-5,
         maximum=0.5,
+        search=(0.001, 0.05),
     )
     regularization: float = option(
         0.05,
@@ -78,6 +83,7 @@ class BiasedMFConfig(Settings):
         help="Holds factors and biases small. Raise it for small data.",
         minimum=1e-6,
         maximum=10.0,
+        search=(0.005, 0.3),
     )
 
 

@@ -46,6 +46,8 @@ class BPRConfig(Settings):
         minimum=1,
         maximum=1024,
         step=8,
+        search=(16, 256),
+        log=True,
     )
     epochs: int = option(
         100,
@@ -54,6 +56,8 @@ class BPRConfig(Settings):
         minimum=1,
         maximum=1000,
         step=10,
+        search=(20, 200),
+        log=True,
     )
     learning_rate: float = option(
         0.1,
@@ -61,6 +65,7 @@ class BPRConfig(Settings):
         help="How far one pair moves the factors at first; it falls to zero by the last epoch.",
         minimum=1e-4,
         maximum=1.0,
+        search=(0.01, 0.3),
     )
     regularization: float = option(
         0.01,
@@ -68,6 +73,7 @@ class BPRConfig(Settings):
         help="Holds factors small. Raise it for small data.",
         minimum=0.0,
         maximum=1.0,
+        search=(1e-4, 0.1),
     )
 
 

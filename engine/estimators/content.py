@@ -53,6 +53,7 @@ class ContentConfig(Settings):
         help="How much the same category counts beside the words of the title, which count 1.",
         minimum=0.0,
         maximum=10.0,
+        search=(0.0, 3.0),
     )
     price_weight: float = option(
         0.3,
@@ -60,6 +61,7 @@ class ContentConfig(Settings):
         help="How much a similar price counts beside the words of the title, which count 1.",
         minimum=0.0,
         maximum=10.0,
+        search=(0.0, 2.0),
     )
     values: str = option(
         "ignore",

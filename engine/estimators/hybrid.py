@@ -63,6 +63,8 @@ class HybridConfig(Settings):
         minimum=8,
         maximum=1024,
         step=8,
+        search=(16, 256),
+        log=True,
     )
     likeness: str = option(
         "item_knn",
@@ -77,11 +79,14 @@ class HybridConfig(Settings):
         minimum=1,
         maximum=2000,
         step=10,
+        search=(20, 500),
+        log=True,
     )
     content: bool = option(
         True,
         title="Use titles, categories and prices",
         help="Where an item file is there: reaches items that nobody has bought yet.",
+        search=False,
     )
     held_out: float = option(
         0.2,

@@ -26,6 +26,8 @@ class ItemGraphConfig(Settings):
         minimum=0.0,
         maximum=3.0,
         step=0.1,
+        search=(0.4, 1.6),
+        log=False,
     )
     beta: float = option(
         0.1,
@@ -34,6 +36,7 @@ class ItemGraphConfig(Settings):
         minimum=0.0,
         maximum=2.0,
         step=0.05,
+        search=(0.0, 0.8),
     )
     neighbours: int = option(
         500,
@@ -42,6 +45,8 @@ class ItemGraphConfig(Settings):
         minimum=1,
         maximum=5000,
         step=10,
+        search=(50, 1000),
+        log=True,
     )
 
 

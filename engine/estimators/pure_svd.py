@@ -49,6 +49,8 @@ class PureSVDConfig(Settings):
         minimum=1,
         maximum=1024,
         step=8,
+        search=(8, 256),
+        log=True,
     )
     values: str = option(
         "ignore",

@@ -57,6 +57,8 @@ class UserKNNConfig(Settings):
         minimum=1,
         maximum=2000,
         step=10,
+        search=(20, 1000),
+        log=True,
     )
     shrinkage: float = option(
         0.0,
@@ -64,6 +66,7 @@ class UserKNNConfig(Settings):
         help="As many items that only one of two shoppers chose are added: a chance meeting counts less.",
         minimum=0.0,
         maximum=1000.0,
+        search=(0.0, 50.0),
     )
     values: str = option(
         "ignore",

@@ -50,8 +50,8 @@ class SearchConfig(Settings):
     metric: str = option(
         "ndcg",
         title="What is best",
-        help="The measure of the lists by which settings are compared.",
-        choices=tuple((name, TITLES[name]) for name in NAMES),
+        help="The measure by which settings are compared: of the lists, or of the values that are predicted.",
+        choices=tuple((name, TITLES[name]) for name in (*NAMES, "rmse")),
     )
     k: int = option(
         10,
@@ -65,7 +65,7 @@ class SearchConfig(Settings):
 
     @property
     def judged_by(self) -> str:
-        return f"{self.metric}@{self.k}"
+        return self.metric if self.metric == "rmse" else f"{self.metric}@{self.k}"
 
 
 def validation_folds(

@@ -6,6 +6,7 @@ from engine.estimators.base import Estimator
 from engine.evaluation import Comparison, Evaluation, compare, evaluate
 from engine.parameters import make_config
 from engine.search.findings import Findings
+from engine.search.scoring import length_of
 from engine.splitting import Split
 
 
@@ -23,13 +24,12 @@ def judge_winner(
     algorithm: type[Estimator], findings: Findings, held_out: Split, *, seed: int = 0, threads: int = 2
 ) -> FinalTest:
     """Fit winner and default on `held_out.train` and measure them on its test part, which no trial saw."""
-    k = int(findings.metric.partition("@")[2])
     measured = []
     for trial in (findings.winner, findings.default):
         config = make_config(algorithm.Config, trial.settings)
         model = algorithm(config, seed=seed, threads=threads)
         model.fit(held_out.train, context=held_out.context)
-        measured.append((model, evaluate(model, held_out, (k,), seed=seed)))
+        measured.append((model, evaluate(model, held_out, (length_of(findings.metric),), seed=seed)))
     (model, winner), (_, default) = measured
     comparison = compare(winner.per_user, default.per_user, findings.metric, seed=seed)
     return FinalTest(model, winner, default, comparison)

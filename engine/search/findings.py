@@ -11,6 +11,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from engine.evaluation import Comparison
+from engine.metric_meanings import metric_better
 from engine.search.journal import Trial
 from engine.search.space import Space
 
@@ -60,22 +61,28 @@ class Findings:
         }
 
 
-def best_of(trials: Sequence[Trial]) -> Trial | None:
+def goodness(trial: Trial, metric: str) -> float:
+    """Turn a trial's quality so that more is better; 0 where there is none."""
+    quality = trial.quality or 0.0
+    return quality if metric_better(metric) == "more" else -quality
+
+
+def best_of(trials: Sequence[Trial], metric: str) -> Trial | None:
     """Choose the complete trial of the best quality; of equal ones the first."""
     complete = [each for each in trials if each.state == "complete" and each.quality is not None]
-    return max(complete, key=lambda each: (each.quality, -each.number), default=None)
+    return max(complete, key=lambda each: (goodness(each, metric), -each.number), default=None)
 
 
-def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
+def pareto_front(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """Keep the complete trials that no other beats: as good in all three measures and better in one."""
     complete = [each for each in trials if each.state == "complete" and each.same_as is None]
-    costs = np.array([[-(t.quality or 0), t.size_bytes, t.latency_ms] for t in complete], np.float64)
+    costs = np.array([[-goodness(t, metric), t.size_bytes, t.latency_ms] for t in complete], np.float64)
     front = [
         each
         for each, own in zip(complete, costs, strict=True)
         if not ((costs <= own).all(axis=1) & (costs < own).any(axis=1)).any()
     ]
-    return sorted(front, key=lambda each: (-(each.quality or 0), each.number))
+    return sorted(front, key=lambda each: (-goodness(each, metric), each.number))
 
 
 def importance_of(study: Study, space: Space) -> dict[str, float]:

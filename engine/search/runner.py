@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import distribution_to_json
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from engine.estimators.base import Estimator, Progress, ProgressCallback, Settings
 from engine.evaluation import Comparison, PerUser, compare
-from engine.parameters import Value, config_fields, make_config
+from engine.metric_meanings import metric_better
+from engine.parameters import ConfigError, Value, config_fields, make_config
 from engine.search.config import SearchConfig
 from engine.search.findings import Findings, best_of, importance_of, pareto_front
 from engine.search.journal import Journal, Trial
@@ -59,10 +61,12 @@ def search(
     fixed: settings held at a value; the others are searched within their options' ranges. now: a clock in
     seconds. journal: a file of finished trials, from which a second call goes on. progress is called between
     trials and fits; what it raises stops the search and loses the unfinished trial alone.
-    Raises ConfigError for a fixed setting that is wrong, ValueError when no setting could be fitted or the
-    journal belongs to another question.
+    Raises ConfigError for a fixed setting or a metric that is wrong, ValueError when no setting could be
+    fitted or the journal belongs to another question.
     """
     make_config(algorithm.Config, fixed or {})
+    if config.metric == "rmse" and not algorithm.predicts_values:
+        raise ConfigError({"metric": f"{algorithm.title} predicts no values; choose another metric."})
     space = search_space(algorithm.Config, fixed)
     if config.halving:  # then they are the resource, not a question
         space = {name: each for name, each in space.items() if name not in RESOURCES}
@@ -78,7 +82,7 @@ def search(
             raise stopped.raised from None
         return Findings(
             config.judged_by, kept.trials, winner, gain, importance_of(run.study, space),
-            pareto_front(kept.trials), ended,
+            pareto_front(kept.trials, config.judged_by), ended,
         )  # fmt: skip
 
 
@@ -97,8 +101,10 @@ class _Run:
 
     def __post_init__(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        more = metric_better(self.config.judged_by) == "more"
+        direction = StudyDirection.MAXIMIZE if more else StudyDirection.MINIMIZE
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=STEPS[0], reduction_factor=HALF)
-        self.study = optuna.create_study(direction="maximize", pruner=pruner)
+        self.study = optuna.create_study(direction=direction, pruner=pruner)
         for trial in self.journal.trials:
             self._remember(trial)
 
@@ -180,7 +186,7 @@ class _Run:
 
     def _report(self, done: int, message: str) -> None:
         try:
-            best = best_of(self.journal.trials)
+            best = best_of(self.journal.trials, self.config.judged_by)
             known = "" if best is None else f"; best {self.config.judged_by} {best.quality:.4f}"
             self.progress(
                 Progress("search", min(done, self.config.trials), self.config.trials, message + known)
@@ -193,7 +199,7 @@ class _Run:
 
         When the folds do not show that it is better, the default wins: the best of many is partly luck.
         """
-        best, default = best_of(self.journal.trials), self.journal.trials[0]
+        best, default = best_of(self.journal.trials, self.config.judged_by), self.journal.trials[0]
         if best is None:
             raise ValueError(f"No setting could be fitted. {default.reason}")
         if best is default or default.state != "complete":

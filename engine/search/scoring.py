@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from engine.estimators.base import BLAS, Context, Estimator, Settings
-from engine.evaluation import PerUser
+from engine.evaluation import LIST, PerUser, errors_by_user
 from engine.interactions import Float32, Int32
 from engine.metrics import find_hits, per_user_metrics
 from engine.search.space import RESOURCES
@@ -53,9 +53,9 @@ def judge(
         started = now()
         fitted = model(reduced).fit(part.train, context=part.context)
         fitting += now() - started
-        qualities.append(float(per_user_quality(fitted, part, metric).mean(dtype=np.float64)))
+        qualities.append(mean_quality(per_user_quality(fitted, part, metric), part, metric))
         if share == 1:
-            kept = model_bytes(fitted), latency_ms(fitted, part, int(metric.partition("@")[2]), now)
+            kept = model_bytes(fitted), latency_ms(fitted, part, length_of(metric), now)
     return Judged(float(np.mean(qualities)), *kept, fitting)
 
 
@@ -106,10 +106,25 @@ def keep_rows(matrix: sp.csr_matrix, kept: np.ndarray) -> sp.csr_matrix:
     return sp.csr_matrix((matrix.data[entries], matrix.indices[entries], indptr), shape=matrix.shape)
 
 
+def length_of(metric: str) -> int:
+    """Read the list length of "ndcg@20"; that of lists where the metric judges none."""
+    return int(metric.partition("@")[2] or LIST)
+
+
+def mean_quality(values: Float32, fold: Split, metric: str) -> float:
+    """Average over users; root mean square errors over all pairs, as `evaluate` gives them."""
+    if metric != "rmse":
+        return float(values.mean(dtype=np.float64))
+    counts = np.diff(fold.test.indptr)
+    return float(np.sqrt(np.average(values.astype(np.float64) ** 2, weights=counts[counts > 0])))
+
+
 def per_user_quality(model: Estimator, fold: Split, metric: str) -> Float32:
     """Measure one metric for each tested user, (n,) float32, on the whole catalogue."""
-    k = int(metric.partition("@")[2])
+    k = length_of(metric)
     users = np.flatnonzero(np.diff(fold.test.indptr)).astype(np.int32)
+    if metric == "rmse":
+        return errors_by_user(model, fold, users)
     hits = []
     with BLAS.limit(limits=1, user_api="blas"):
         for start in range(0, len(users), USERS_AT_ONCE):

@@ -23,23 +23,24 @@ RESOURCES = ("iterations", "epochs", "rounds")  # settings that make a fit longe
 def search_space(config: type[Settings], fixed: Mapping[str, Value] | None = None) -> Space:
     """Give the distribution of every setting that can be searched and is not fixed.
 
-    A number needs a range: `search`, or else `minimum` and `maximum`; it is widened to hold the default.
+    A number needs the range `search`; it is widened to hold the default.
     """
     listed = [p for p in config_fields(config) if p.name not in (fixed or {})]
     return {p.name: found for p in listed if (found := distribution(p)) is not None}
 
 
 def distribution(parameter: Parameter) -> BaseDistribution | None:
-    """Turn one option into a distribution; None when it has no range to look in."""
+    """Turn one option into a distribution; None when it is not searched."""
+    if parameter.search is False:
+        return None
     if parameter.kind == "choice":
         return CategoricalDistribution([value for value, _ in parameter.choices])
     if parameter.kind == "boolean":
         return CategoricalDistribution([False, True])
-    low, high = parameter.search or (parameter.minimum, parameter.maximum)
-    if low is None or high is None:
+    if parameter.search is None:
         return None
     default = float(parameter.default)
-    low, high = min(low, default), max(high, default)
+    low, high = min(parameter.search[0], default), max(parameter.search[1], default)
     by_ratio = low > 0 and (high / low >= WIDE_RATIO if parameter.log is None else parameter.log)
     if parameter.kind == "number":
         return FloatDistribution(low, high, log=by_ratio)

@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.estimators import ALGORITHMS
 from engine.estimators.als import ALS, ALSConfig
 from engine.estimators.base import Context, Progress
+from engine.estimators.biased_mf import BiasedMF
 from engine.estimators.popularity import Popularity
-from engine.parameters import Settings, option
+from engine.parameters import ConfigError, Settings, Value, config_fields, option
 from engine.search import (
     Findings,
     SearchConfig,
     Trial,
+    best_of,
     judge_winner,
     pareto_front,
     search,
@@ -29,7 +32,7 @@ from engine.search import (
     validation_folds,
 )
 from engine.search.scoring import sample_users
-from engine.search.space import grid, tidy
+from engine.search.space import distribution, grid, tidy
 from engine.splitting import Split, SplitConfig, split, training_part
 from engine.synthetic import make_shop
 
@@ -45,9 +48,11 @@ def shop() -> tuple[list[Split], Split]:
 
 @dataclass(frozen=True)
 class PlantedConfig(Settings):
-    near: float = option(0.9, title="Near", help="Best at 0.3.", minimum=0.0, maximum=1.0)
-    idle: float = option(0.5, title="Idle", help="Matters not.", minimum=0.0, maximum=1.0)
-    iterations: int = option(9, title="Iterations", help="More are better.", minimum=1, maximum=9)
+    near: float = option(0.9, title="Near", help="Best at 0.3.", minimum=0.0, maximum=1.0, search=(0.0, 1.0))
+    idle: float = option(0.5, title="Idle", help="Matters not.", minimum=0.0, maximum=1.0, search=(0.0, 1.0))
+    iterations: int = option(
+        9, title="Iterations", help="More are better.", minimum=1, maximum=9, search=(1, 9)
+    )
 
 
 class Planted(Popularity):
@@ -93,6 +98,38 @@ def test_the_space_follows_the_options() -> None:
     }
     assert len(grid(space)) == 3 * 3 * 3 * 2
     assert [each["factors"] for each in grid({"factors": space["factors"]})] == [16, 64, 256]
+
+
+def test_every_number_is_searched_in_a_range_or_left_alone_on_purpose() -> None:
+    left_alone = {
+        f"{name}.{each.name}"
+        for name, kind in ALGORITHMS.items()
+        for each in config_fields(kind.Config)
+        if distribution(each) is None
+    }
+    assert left_alone == {"ease.max_items", "content.min_items", "hybrid.held_out", "hybrid.content"}
+    for kind in ALGORITHMS.values():
+        for each in config_fields(kind.Config):
+            if each.search:
+                assert each.minimum is not None
+                assert each.maximum is not None
+                assert each.minimum <= each.search[0] <= each.default <= each.search[1] <= each.maximum
+
+
+def test_a_search_for_the_smallest_error_keeps_the_least_and_needs_predictions(
+    shop: tuple[list[Split], Split],
+) -> None:
+    config = SearchConfig(metric="rmse", trials=6, method="random", seed=2)
+    fixed: dict[str, Value] = {"solver": "sgd", "factors": 8}
+    found = search(BiasedMF, shop[0], config, now=clock(), fixed=fixed)
+    complete = [trial for trial in found.trials if trial.state == "complete"]
+    assert len({trial.quality for trial in complete}) > 1
+    assert best_of(found.trials, "rmse") is min(complete, key=lambda trial: trial.quality or 0)
+    assert found.front[0] is best_of(found.trials, "rmse")
+    final = judge_winner(BiasedMF, found, shop[1])
+    assert final.winner.metrics["rmse"].value <= 1.02 * final.default.metrics["rmse"].value
+    with pytest.raises(ConfigError, match="predicts no values"):
+        search(ALS, shop[0], config, now=clock())
 
 
 @pytest.mark.parametrize("method", ["bayes", "random", "grid"])
@@ -227,7 +264,7 @@ def test_the_front_is_what_brute_force_finds() -> None:
 
     complete = trials[:-1]
     by_hand = {b.number for b in complete if not any(beats(a, b) for a in complete)}
-    front = pareto_front(trials)
+    front = pareto_front(trials, "ndcg@10")
     assert {trial.number for trial in front} == by_hand
     assert [t.quality for t in front] == sorted((t.quality for t in front), reverse=True)  # type: ignore[type-var]
 
