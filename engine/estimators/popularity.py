@@ -59,7 +59,7 @@ class Popularity(Estimator):
 
     @classmethod
     def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:
-        return Estimate(memory_bytes=12 * n_items + 8 * n_interactions, seconds=0.01 + 3e-9 * n_interactions)
+        return Estimate(memory_bytes=12 * n_items + 8 * n_interactions, seconds=0.001 + 3e-9 * n_interactions)
 
     def user_state(self, users: Positions) -> UserState:
         return UserState(np.empty((len(users), 0), np.float32))
