@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.estimators.base import Estimator
+from engine.estimators.base import Estimator, Settings
 
 MIN_INTERACTIONS = 1_000
 MIN_USERS_WITH_FIVE = 200
@@ -14,7 +14,11 @@ MIN_ITEMS = 50
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a dataset holds. values_differ: there are values, and not all of them are equal."""
+    """What a dataset holds.
+
+    items: those that somebody chose; not_chosen: further ones that the item file describes.
+    values_differ: there are values, and not all of them are equal.
+    """
 
     users: int
     items: int
@@ -23,6 +27,12 @@ class DataFacts:
     has_times: bool = False
     has_items: bool = False
     values_differ: bool = False
+    not_chosen: int = 0
+
+    @property
+    def catalogue(self) -> int:
+        """How many items a model ranks."""
+        return self.items + self.not_chosen
 
 
 @dataclass(frozen=True)
@@ -34,14 +44,17 @@ class Readiness:
     reason: str
 
 
-def judge_algorithm(algorithm: type[Estimator], data: DataFacts) -> Readiness:
-    """Judge by what the algorithm needs, then by what its family rests on."""
+def judge_algorithm(algorithm: type[Estimator], data: DataFacts, config: Settings | None = None) -> Readiness:
+    """Judge by what the algorithm needs and bears with a config, then by what its family rests on."""
     if "items" in algorithm.needs and not data.has_items:
         return Readiness(algorithm.name, "not_ready", "Upload an item file with titles: it reads them.")
     if "times" in algorithm.needs and not data.has_times:
         return Readiness(
             algorithm.name, "not_ready", "Upload ratings with a time column: it needs to know when."
         )
+    refused = algorithm.too_large(config or algorithm.Config(), data.catalogue)
+    if refused:
+        return Readiness(algorithm.name, "not_ready", refused)
     verdict, reason = RULES.get(algorithm.family, _histories)(data)
     if algorithm.predicts_values and verdict != "not_ready" and not data.values_differ:
         equal = "It predicts ratings, and this data has none that differ."

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.estimators import ALGORITHMS
+from engine.estimators.base import Settings
 from engine.readiness import DataFacts, Readiness, judge_algorithm
 from models_app.models import DatasetVersion
 
@@ -20,12 +21,13 @@ def data_facts(version: DatasetVersion) -> DataFacts:
         users_with_several=users - report.get("per_user", {}).get("once", 0),
         has_times=version.first_at is not None,
         has_items=bool(version.items_sha256),
+        not_chosen=report.get("items_file", {}).get("not_chosen", 0),
         values_differ=bool(values) and values["min"] != values["max"],
     )
 
 
-def judge(version: DatasetVersion, algorithm: str) -> Readiness:
-    return judge_algorithm(ALGORITHMS[algorithm], data_facts(version))
+def judge(version: DatasetVersion, algorithm: str, config: Settings | None = None) -> Readiness:
+    return judge_algorithm(ALGORITHMS[algorithm], data_facts(version), config)
 
 
 def ready_for(version: DatasetVersion) -> list[dict[str, Any]]:

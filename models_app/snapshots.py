@@ -47,12 +47,13 @@ def keep_snapshot(folder: Path, snapshot: Snapshot) -> str:
 
 
 def load_snapshot(digest: str) -> Snapshot:
-    """Memory-map the snapshot kept under `digest`."""
+    """Memory-map the snapshot kept under `digest`; items that nobody chose come after the others."""
     folder = tree_path(digest)
-    items = folder / "items"
-    return Snapshot(
-        Interactions.load(folder / "interactions"), Catalogue.load(items) if items.exists() else None
-    )
+    interactions, items = Interactions.load(folder / "interactions"), folder / "items"
+    if not items.exists():
+        return Snapshot(interactions, None)
+    catalogue = Catalogue.load(items)
+    return Snapshot(interactions.with_items(catalogue.ids), catalogue)
 
 
 def keep_per_user(folder: Path, per_user: PerUser) -> str:

@@ -170,6 +170,11 @@ class Estimator(ABC):
     def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:
         """Predict what `fit` will cost, before it starts."""
 
+    @classmethod
+    def too_large(cls, config: Settings, n_items: int) -> str:
+        """Say why it refuses a catalogue of this size and what to do instead; "" when it does not."""
+        return ""
+
     # Users -------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -27,6 +27,7 @@ class EASEConfig(Settings):
         help="Holds weights small. Raise it for shops with few choices an item.",
         minimum=0.1,
         maximum=100_000.0,
+        search=(5.0, 5_000.0),
     )
     neighbours: int = option(
         1000,
@@ -35,6 +36,8 @@ class EASEConfig(Settings):
         minimum=1,
         maximum=50_000,
         step=10,
+        search=(100, 2000),
+        log=True,
     )
     max_items: int = option(
         20_000,
@@ -67,12 +70,10 @@ class EASE(NeighbourModel):
         return cast(EASEConfig, self.config)
 
     def _learn(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> sp.csr_matrix:
-        n, most = self.n_items_, self.settings.max_items
-        if n > most:
-            raise ValueError(
-                f"EASE is set to at most {most:,} items and the data have {n:,}. Choose the item graph or "
-                f"ALS, leave out items that few chose, or raise max_items if {4e-9 * n * n:.1f} GB are free."
-            )
+        n = self.n_items_
+        refused = self.too_large(self.settings, n)
+        if refused:
+            raise ValueError(refused)
         progress(Progress("fit", 0, 3, "Counting pairs of items"))
         gram = np.empty((n, n), np.float32, order="F")
         by_item = sp.csr_matrix(self.history_.T)
@@ -107,6 +108,16 @@ class EASE(NeighbourModel):
             values[start:stop] = np.take_along_axis(weights, order, axis=1)
         indptr = np.arange(0, n * k + 1, k, dtype=np.int32)
         return sp.csr_matrix((values.ravel(), items.ravel(), indptr), shape=(n, n))
+
+    @classmethod
+    def too_large(cls, config: Settings, n_items: int) -> str:
+        most = cast(EASEConfig, config).max_items
+        if n_items <= most:
+            return ""
+        return (
+            f"EASE is set to at most {most:,} items and the data have {n_items:,}. Choose the item graph or "
+            f"ALS, leave out items that few chose, or raise max_items if {4e-9 * n_items**2:.1f} GB are free."
+        )
 
     @classmethod
     def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:

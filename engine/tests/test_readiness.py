@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from engine.estimators import ALGORITHMS, Estimator
-from engine.estimators.base import FAMILIES
+from engine.estimators.base import FAMILIES, Settings
+from engine.parameters import make_config
 from engine.readiness import DataFacts, judge_algorithm, judge_time_split
 
 MANY = DataFacts(300, 200, 6_000, 300, has_times=True, has_items=True, values_differ=True)
@@ -15,7 +16,13 @@ FEW = replace(MANY, users=9, items=7, interactions=18, users_with_several=9)
 
 def named(family: str, *needs: str, predicts: bool = False) -> type[Estimator]:
     """An algorithm of which only what readiness looks at is there."""
-    facts = {"name": "x", "family": family, "needs": frozenset(needs), "predicts_values": predicts}
+    facts = {
+        "name": "x",
+        "family": family,
+        "needs": frozenset(needs),
+        "predicts_values": predicts,
+        "Config": Settings,
+    }
     return type("X", (Estimator,), facts)
 
 
@@ -69,3 +76,12 @@ def test_who_predicts_values_needs_some_that_differ():
 )
 def test_a_split_by_time_needs_times_and_users_with_five(users, has_times, verdict):
     assert judge_time_split(users, has_times=has_times).verdict == verdict
+
+
+def test_a_catalogue_beyond_what_a_config_bears_is_refused_with_what_to_do():
+    ease = ALGORITHMS["ease"]
+    wide = replace(MANY, items=15_000, not_chosen=6_000)
+    judged = judge_algorithm(ease, wide)
+    assert judged.verdict == "not_ready"
+    assert "20,000 items and the data have 21,000" in judged.reason
+    assert judge_algorithm(ease, wide, make_config(ease.Config, {"max_items": 30_000})).verdict == "ready"

@@ -10,7 +10,7 @@ from engine.estimators.base import FAMILIES, Estimate
 from engine.parameters import Parameter, Settings, config_fields, make_config
 from engine.splitting import SplitConfig
 from models_app.models import DatasetVersion, RegisteredModel
-from models_app.readiness import judge
+from models_app.readiness import data_facts, judge
 
 # Beside popularity, which is trained in any case; what is not in the engine or not ready is left out.
 RECOMMENDED = ("item_knn", "als", "item_graph", "content", "hybrid")
@@ -111,7 +111,7 @@ def _plan(version: DatasetVersion, name: str, values: Mapping[str, Any], memory:
     algorithm = ALGORITHMS[name]
     config = make_config(algorithm.Config, values)
     estimate = _estimate(version, name, config)
-    judged = judge(version, name)
+    judged = judge(version, name, config)
     verdict, reason = judged.verdict, judged.reason
     if estimate.memory_bytes > memory and verdict != "not_ready":
         verdict = "too_big"
@@ -140,7 +140,8 @@ def _described(name: str) -> dict[str, Any]:
 
 
 def _estimate(version: DatasetVersion, name: str, config: Settings) -> Estimate:
-    counts = version.user_count, version.item_count, version.interaction_count
+    data = data_facts(version)
+    counts = data.users, data.catalogue, data.interactions
     return ALGORITHMS[name].estimate(config, *(each or 1 for each in counts))
 
 

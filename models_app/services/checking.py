@@ -46,7 +46,8 @@ def _check(claim: Claim) -> None:
         catalogue, report["items_file"] = _read_items(claim)
         known = catalogue.ids.positions
         sold = interactions.item_ids.to_list()
-        report["items_file"]["described"] = sum(item in known for item in sold)
+        described = sum(item in known for item in sold)
+        report["items_file"] |= {"described": described, "not_chosen": len(catalogue) - described}
         for item in report["top_items"]:
             at = known.get(item["id"])
             item["title"] = "" if at is None else catalogue.titles[at]

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from engine.estimators import ALGORITHMS
 from engine.parameters import ConfigError, make_config
+from engine.readiness import Readiness
 from engine.splitting import SplitConfig
 from models_app.models import DatasetVersion, ModelVersion, RegisteredModel, RunRole, TrainingRun
 from models_app.readiness import judge
@@ -25,7 +26,7 @@ from portal.core.permissions import authorize
 from portal.core.transitions import transition
 
 BASELINE = "popularity"
-MAX_ALGORITHMS = 12
+MAX_ALGORITHMS = len(ALGORITHMS)
 MAX_SEED = 2**31 - 1
 
 
@@ -57,7 +58,9 @@ def start_training(
             code="data_not_ready",
         )
     recipes = check_recipes(algorithms)
-    _check_readiness(dataset_version, [name for name, _ in recipes])
+    _check_readiness(dataset_version, recipes)
+    if champion is not None:
+        _check_champion(dataset_version, champion)
     chosen_split, why = _check_split(dataset_version, split)
     if not 0 <= seed <= MAX_SEED:
         raise invalid("/seed", f"A seed is a whole number from 0 to {MAX_SEED}.")
@@ -125,9 +128,9 @@ def check_recipes(algorithms: Sequence[Mapping[str, Any]]) -> list[tuple[str, di
     return recipes
 
 
-def _check_readiness(version: DatasetVersion, names: Sequence[str]) -> None:
+def _check_readiness(version: DatasetVersion, recipes: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Refuse what cannot be trained on this data, each with its remedy."""
-    judged = [judge(version, name) for name in names]
+    judged = [_judge(version, name, config) for name, config in recipes]
     errors = [
         {
             "pointer": f"/algorithms/{at}/algorithm",
@@ -141,6 +144,23 @@ def _check_readiness(version: DatasetVersion, names: Sequence[str]) -> None:
         raise Unprocessable(
             " ".join(error["detail"] for error in errors[:3]), code="algorithm_not_ready", errors=errors
         )
+
+
+def _check_champion(version: DatasetVersion, champion: ModelVersion) -> None:
+    """Refuse to compare with a version whose recipe cannot be fitted on this data."""
+    judged = _judge(version, champion.algorithm, champion.run.config)
+    if judged.verdict == "not_ready":
+        title = ALGORITHMS[champion.algorithm].title
+        detail = (
+            f"{champion} is to be compared with, and its recipe, {title}, cannot be fitted on {version}. "
+            f"{judged.reason}"
+        )
+        error = {"pointer": "/champion", "code": "not_ready", "detail": detail}
+        raise Unprocessable(detail, code="champion_not_ready", errors=[error])
+
+
+def _judge(version: DatasetVersion, name: str, config: Mapping[str, Any]) -> Readiness:
+    return judge(version, name, make_config(ALGORITHMS[name].Config, config))
 
 
 def _check_split(version: DatasetVersion, split: Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:

@@ -12,14 +12,16 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_good_file_becomes_an_immutable_version_with_its_facts(shop, analyst):
-    version = make_version(analyst, shop, items=items_csv(), checked=True)
+    version = make_version(analyst, shop, items=items_csv(42), checked=True)
     assert (version.status, version.error) == ("ready", None)
     assert (version.user_count, version.item_count, version.interaction_count) == (60, 40, 720)
     assert version.density == pytest.approx(720 / 2400)
     assert version.first_at < version.last_at
     assert version.report["items_file"]["described"] == 40
+    assert version.report["items_file"]["not_chosen"] == 2
     kept = load_snapshot(version.interactions_digest)
     assert len(kept.interactions) == 720
+    assert kept.interactions.item_ids.to_list()[40:] == ["i40", "i41"]
     facts = kept.item_facts()
     assert facts.title(kept.interactions.item_ids.positions["i7"]) == "Product number 7"
     assert (version.owner, version.lease_until, version.due_at) == ("", None, None)
