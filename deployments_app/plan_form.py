@@ -16,7 +16,12 @@ SERVER_FIELDS = ("replicas", "memory_mb", "cpu_s")
 STEP_FIELDS = ("weight_pct", "hold_min", "min_answers", "mirror_pct", "person")
 # Where a refusal's pointer leads to in the form.
 _PLACES = {"hold_s": "hold_min", "ends_by": "person"}
-_LIMITS = {"max_wait_s": "max_wait_h", "max_error_ratio": "max_error_pct", "p95_ratio": "p95_ratio"}
+_LIMITS = {
+    "max_wait_s": "max_wait_h",
+    "watch_s": "watch_min",
+    "max_error_ratio": "max_error_pct",
+    "p95_ratio": "p95_ratio",
+}
 
 
 class PlanForm(forms.Form):
@@ -38,6 +43,14 @@ class PlanForm(forms.Form):
         required=False,
         label="Wait for data at most, hours",
         help_text="Beyond the time a step is held; then it pauses.",
+        widget=forms.NumberInput({"step": "any"}),
+    )
+    watch_min = forms.FloatField(
+        min_value=0,
+        max_value=1440,
+        required=False,
+        label="Watch it afterwards, minutes",
+        help_text="If the checks fail then, it is rolled back by itself, once.",
         widget=forms.NumberInput({"step": "any"}),
     )
     max_error_pct = forms.FloatField(
@@ -109,11 +122,12 @@ class PlanForm(forms.Form):
             "max_error_ratio": _share(values.get("max_error_pct")),
             "p95_ratio": values.get("p95_ratio"),
         }
-        wait_h = values.get("max_wait_h")
+        wait_h, watch_min = values.get("max_wait_h"), values.get("watch_min")
         return {
             "strategy": values.get("strategy") or "canary",
             "steps": self._own_steps(values),
             **({} if wait_h is None else {"max_wait_s": 3600 * wait_h}),
+            **({} if watch_min is None else {"watch_s": 60 * watch_min}),
             "checks": {name: limit for name, limit in limits.items() if limit is not None},
         }
 
@@ -191,6 +205,7 @@ def _values_of(plan: Plan) -> dict[str, Any]:
         "plan": "own",
         "strategy": plan.strategy,
         "max_wait_h": _plain(plan.max_wait_s / 3600),
+        "watch_min": _plain(plan.watch_s / 60),
         "max_error_pct": _plain(100 * plan.checks.max_error_ratio),
         "p95_ratio": _plain(plan.checks.p95_ratio),
         **{name: getattr(plan.servers, name) or None for name in SERVER_FIELDS},

@@ -8,6 +8,7 @@ from portal.core.errors import InvalidInput
 
 MAX_STEPS = 10
 MAX_HOLD_S = 14 * 86_400
+MAX_WATCH_S = 86_400
 MAX_ANSWERS = 10_000_000
 MAX_REPLICAS = 20
 MEMORY_MB = (256, 1_000_000)
@@ -79,6 +80,7 @@ class Plan:
     """The whole way to 100 %.
 
     strategy: which shape the steps have; see `plan_shapes`.
+    watch_s: how long after everybody has it the checks go on; then one failure rolls it back by itself.
     max_wait_s: how long a step waits for data or a verdict beyond its hold before it pauses.
     ready_within_s: how long servers may take to become ready, and be away later, before it is given up.
     """
@@ -87,6 +89,7 @@ class Plan:
     strategy: str = "canary"
     max_wait_s: float = 86_400
     ready_within_s: float = 120
+    watch_s: float = 1800
     checks: Checks = field(default_factory=Checks)
     servers: Servers = field(default_factory=Servers)
 
@@ -117,6 +120,7 @@ def read_plan(data: Any) -> Plan:
         strategy=strategy,
         max_wait_s=_number(own, "max_wait_s", "", Plan.max_wait_s, (0, MAX_HOLD_S), problems),
         ready_within_s=_number(own, "ready_within_s", "", Plan.ready_within_s, (1, 3600), problems),
+        watch_s=_number(own, "watch_s", "", Plan.watch_s, (0, MAX_WATCH_S), problems),
         checks=Checks(
             max_error_ratio=_number(
                 checks, "max_error_ratio", "/checks", Checks.max_error_ratio, (0, 1), problems

@@ -25,6 +25,7 @@ from deployments_app.gateway_api import gateway_report, gateway_routes, gateway_
 from deployments_app.gateway_report import Report
 from monitoring_app.services.judging import judge_rollouts
 from monitoring_app.services.metrics import ingest_gateway_report
+from monitoring_app.services.reactions import watch_live
 from portal.core import people, tokens
 from portal.core.api import ApiView, JobSerializer, StrictSerializer
 from portal.core.models import ApiToken, Event, Membership, Role
@@ -261,7 +262,9 @@ urlpatterns = [
 
 def take_counts(report: Report) -> None:
     """Hand a gateway's counts to the stage that measures, which hands verdicts back to the one that acts."""
-    judge_rollouts(ingest_gateway_report(report))
+    deployments = ingest_gateway_report(report)
+    judge_rollouts(deployments)
+    watch_live(deployments)
 
 
 gateway_urlpatterns = [

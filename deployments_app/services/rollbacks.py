@@ -28,17 +28,23 @@ def roll_back(
     deployment: Deployment,
     to_release: str | None = None,
     received_at: datetime | None = None,
+    because: str = "",
+    only_while: str | None = None,
 ) -> Rollout:
     """Give everybody an earlier release, now if its servers are loaded, else as soon as they are.
 
     to_release: id of a release of this placement; None is the last good one, or, while a rollout is under
     way, the stable one. received_at: when the click arrived, from which the time is measured.
+    because: why, where it is known at once. only_while: id of the release that must serve everybody, with
+    nothing under way, else it is a Conflict: what Aisle does by itself must not overtake a person.
     """
     authorize(actor, "rollouts.rollback", shop)
     received_at = received_at or timezone.now()
     with transaction.atomic():
         locked = lock_deployment(shop, deployment.pk)
         active = active_rollout_of(locked)
+        if only_while is not None and (active is not None or locked.stable_id != only_while):
+            raise Conflict("Something else serves or is under way by now.", code="overtaken")
         target = _target(locked, active, to_release)
         leaves = _leaves(locked, active)
         if active is not None:
@@ -49,11 +55,16 @@ def roll_back(
                 to="aborted",
                 reason=f"{actor.label} rolled back to release {target.number}",
             )
-        return _begin(actor, locked, target, leaves, received_at)
+        return _begin(actor, locked, target, leaves, received_at, because)
 
 
 def _begin(
-    actor: Actor, deployment: Deployment, target: Release, leaves: Release | None, received_at: datetime
+    actor: Actor,
+    deployment: Deployment,
+    target: Release,
+    leaves: Release | None,
+    received_at: datetime,
+    because: str,
 ) -> Rollout:
     warm = is_warm(target)
     if warm:
@@ -74,6 +85,7 @@ def _begin(
         step_started_at=timezone.now() if warm else None,
         created_by=actor.user,
         received_at=received_at,
+        note=because,
         **wake_fields(),
     )
     if warm:
@@ -86,7 +98,7 @@ def _begin(
         actor=actor,
         shop=deployment.shop_id,
         to_status=rollout.status,
-        reason=reason,
+        reason=f"{because} {reason[:1].upper()}{reason[1:]}" if because else reason,
         deployment=deployment.pk,
         release=target.pk,
         from_release=leaves.pk if leaves is not None else None,

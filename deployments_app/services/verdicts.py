@@ -45,3 +45,19 @@ def record_verdict(
             Rollout.objects.filter(pk=rollout.pk).update(**wake_fields())
             enqueue_on_commit(rollout)
     return found
+
+
+def record_watch(rollout: Rollout, verdict: str, checks: list[dict[str, Any]]) -> AnalysisVerdict:
+    """Store what was found after a rollout succeeded, as a verdict on the step after its last one."""
+    step = len(rollout.plan.get("steps", ()))
+    now = timezone.now()
+    with transaction.atomic():
+        Rollout.objects.select_for_update(no_key=True).get(pk=rollout.pk)  # two reports at once: one row
+        last = rollout.verdicts.filter(step=step).order_by("-created_at").first()
+        if last is not None and last.verdict == verdict:
+            last.checks, last.measured_at = checks, now
+            last.save(update_fields=["checks", "measured_at"])
+            return last
+        return AnalysisVerdict.objects.create(
+            rollout=rollout, step=step, verdict=verdict, checks=checks, created_at=now, measured_at=now
+        )

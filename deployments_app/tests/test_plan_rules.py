@@ -73,6 +73,7 @@ WRONG = {
     "memory as a text": ({**GOOD, "servers": {"memory_mb": "512"}}, "/servers/memory_mb"),
     "no processor time": ({**GOOD, "servers": {"cpu_s": -1}}, "/servers/cpu_s"),
     "unknown limit": ({**GOOD, "servers": {"gpu": 1}}, "/servers/gpu"),
+    "watched for a year": ({**GOOD, "watch_s": 31_536_000}, "/watch_s"),
     "negative patience": ({**GOOD, "max_wait_s": -1}, "/max_wait_s"),
 }
 

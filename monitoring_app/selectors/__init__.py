@@ -75,6 +75,13 @@ def numbers_since(release_id: str, since: datetime, now: datetime) -> ArmNumbers
     return _add(list(MetricPoint.objects.filter(release_id=release_id, width_s=width_s, at__gte=since)))
 
 
+def numbers_between(release_id: str, since: datetime, until: datetime, now: datetime) -> ArmNumbers:
+    """Add up the release's points that began in a span, by the minute when it began an hour ago."""
+    width_s = 2 if (now - since).total_seconds() <= 3600 else 60
+    points = MetricPoint.objects.filter(release_id=release_id, width_s=width_s, at__gte=since, at__lt=until)
+    return _add(list(points))
+
+
 def pairs_of(rollout_id: str) -> Pairs:
     """Add up what every gateway's agent found by comparing a rollout's shadow with stable."""
     found = Pairs(rollout_id)
