@@ -82,6 +82,10 @@ test: setup .venv/.installed-dev  ## Run all tests against real servers (ARGS="-
 test-cluster: setup .venv/.installed-dev  ## Run the tests that need Kubernetes (KUBECONFIG or AISLE_CLUSTER; FULL=1: all of them)
 	@FULL=$(FULL) tests/cluster/run $(ARGS)
 
+.PHONY: test-load
+test-load: setup .venv/.installed-dev  ## 20 promotions and rollbacks under 40,000 requests (about three minutes)
+	@tests/run -q -s -m long tests/faults
+
 # Settings as a deployment would have them; nothing is connected to.
 CHECK_ENV := AISLE_HOME=build/check SECRET_KEY=only-to-check-the-settings-0123456789-abcdefghijklmnop \
 	DATABASE_URL=postgresql://aisle@127.0.0.1:1/aisle PUBLIC_URL=https://aisle.example ALLOWED_HOSTS=aisle.example
