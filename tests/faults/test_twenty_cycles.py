@@ -38,7 +38,9 @@ def test_twenty_promotions_and_rollbacks_fail_no_request(shop: LiveShop, files):
     took_ms.sort()
     print(f"{traffic.total} requests, half POST, {sum(traffic.failures.values())} failed")
     middle = took_ms[len(took_ms) // 2]
-    print(f"{len(took_ms)} rollbacks measured: routes after {middle:.0f} ms (median), {took_ms[-1]:.0f} (most)")
+    print(
+        f"{len(took_ms)} rollbacks measured: routes after {middle:.0f} ms (median), {took_ms[-1]:.0f} (most)"
+    )
     assert not traffic.failures
     assert traffic.total >= REQUESTS
     assert set(traffic.answers) == {1, *range(2, CYCLES + 2)}
