@@ -118,7 +118,15 @@ bench: setup  ## Measure beside the peers, in turn; write docs/reference/perform
 	@for lock in $(BENCH_LOCKS); do \
 		$(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes -r $$lock || exit 1; \
 	done
-	@BENCH=$(BENCH) $(BIN)/python -m tests.bench
+	@BENCH=$(BENCH) $(BIN)/python -m tests.bench $(or $(BENCH_PART),engine)
+
+.PHONY: bench-serving
+bench-serving: BENCH_PART := serving
+bench-serving: bench  ## Measure the model server and the gateway beside Flask and BentoML
+
+.PHONY: bench-rollback
+bench-rollback: setup  ## Click roll back again and again on a stack under load; print how long traffic took to move
+	@$(BIN)/python -m tests.bench rollback
 
 .PHONY: screenshots
 screenshots: setup .venv/.installed-dev  ## Take a picture of every page into screenshots/
