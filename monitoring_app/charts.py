@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from monitoring_app.selectors import Series
@@ -95,7 +96,7 @@ def _markers(events: list[Event], span: timedelta) -> tuple[list[Figure], list[F
     worded = [event for event in events if _word(event)]
     told = {
         event.pk
-        for event, after in zip(worded, [*worded[1:], None], strict=True)
+        for event, after in zip_longest(worded, worded[1:])
         if after is None or after.created_at - event.created_at >= span / ROOM_FOR_WORDS
     }
     for event in events:

@@ -95,6 +95,17 @@ def test_words_of_crowded_moments_do_not_lie_on_each_other(client, world):
     assert '"text":"2 at 30 %"' not in part
 
 
+def test_traffic_without_any_change_in_the_window_is_shown_too(client, world):
+    quiet = timezone.now() - timedelta(seconds=30)
+    for point in MetricPoint.objects.all():
+        MetricPoint.objects.create(
+            deployment=world.deployment, release=point.release, width_s=2, at=quiet, requests=7
+        )
+    world.deployment.rollouts.all().delete()  # nothing moved the traffic since
+    part = show(client, world, part=True)
+    assert part.count("data-figure") == 3
+
+
 @pytest.mark.parametrize(("window", "words"), [("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days")])
 def test_longer_windows_can_be_chosen(client, world, window, words):
     assert f"in the last {words}" in show(client, world, window=window)
