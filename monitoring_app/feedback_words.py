@@ -33,6 +33,12 @@ def compare_arms(canary: Reaction, stable: Reaction) -> list[dict[str, str]]:
     return found
 
 
+def interval_in_words(interval: tuple[float, float], digits: int) -> str:
+    """Write the interval of a share: 7.1 to 7.4 %."""
+    low, high = interval
+    return f"{figures.decimal(100 * low, digits)} to {figures.percent(high, digits)}"
+
+
 def window_in_words(window: FeedbackWindow) -> str:
     """Say how long after an answer a click or a purchase still counts for it."""
     return (

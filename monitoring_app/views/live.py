@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from deployments_app.models import Deployment
 from monitoring_app import charts
-from monitoring_app.feedback_words import compare_arms, send_a_click, window_in_words
+from monitoring_app.feedback_words import compare_arms, interval_in_words, send_a_click, window_in_words
 from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, markers, series
 from monitoring_app.selectors.feedback import Reaction, reactions_since, window
 from portal.core.requests import ShopRequest
@@ -57,7 +57,11 @@ def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
 def _line(arm: Series, stable: int | None, canary: int | None, reaction: Reaction) -> dict[str, Any]:
     role = "canary" if arm.number == canary else "stable" if arm.number == stable else "baseline"
     times = {f"p{share}": arm.total.latency_ms(share / 100) for share in (50, 95, 99)}
-    return {"arm": arm, "role": role, "reaction": reaction, **times}
+    intervals = {
+        "ctr_words": interval_in_words(reaction.ctr_interval, 1),
+        "conversion_words": interval_in_words(reaction.conversion_interval, 2),
+    }
+    return {"arm": arm, "role": role, "reaction": reaction, **intervals, **times}
 
 
 def _feedback(deployment: Deployment, reactions: dict[str, Reaction]) -> dict[str, Any]:
