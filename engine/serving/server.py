@@ -130,6 +130,7 @@ async def _get_ready(server: Server, app: ModelServer, listener: socket.socket) 
         return BAD_ARTIFACT
     gc.collect()
     gc.freeze()  # what was loaded stays: never walk it again
+    gc.enable()
     app.start(model)
     host, port = listener.getsockname()[:2]
     log.info(

@@ -175,7 +175,7 @@ def test_limits_hold_for_the_process(tmp_path: Path, artifact: SmallArtifact) ->
 def test_a_server_that_used_its_processor_time_ends_in_good_order(
     tmp_path: Path, artifact: SmallArtifact
 ) -> None:
-    config = server_config(tmp_path, artifact, rlimits={"cpu_s": 3}, drain_s=0.1)
+    config = server_config(tmp_path, artifact, rlimits={"cpu_s": 2}, drain_s=0.1)
     with running(config) as server:
         server.wait_until_ready()
         shopper = Shopper(server, 1)
@@ -184,7 +184,7 @@ def test_a_server_that_used_its_processor_time_ends_in_good_order(
         shopper.join(10)
         assert not shopper.failures
         last = server.log.read_text().splitlines()[-1]
-    assert "ended: it has used the 3 seconds of processor time that it may" in last
+    assert "ended: it has used the 2 seconds of processor time that it may" in last
 
 
 class Shopper(threading.Thread):
