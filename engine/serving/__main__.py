@@ -31,7 +31,7 @@ def main() -> int:
     except ConfigError as error:
         log.error("not serving: %s", error)
         return BAD_CONFIG
-    gc.disable()  # what is loaded now stays, and looking through it again and again takes a sixth of the start
+    gc.disable()  # what is loaded now stays; looking through it again and again takes a sixth of the start
     if config.numba_cache_dir is not None:
         os.environ["NUMBA_CACHE_DIR"] = str(config.numba_cache_dir)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(config.threads))
