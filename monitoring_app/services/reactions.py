@@ -51,7 +51,7 @@ def watch_live(deployment_ids: Iterable[str]) -> None:
 def watch_release(rollout: Rollout, plan: Plan, now: datetime) -> None:
     """Judge a release that serves everybody by its answers since then, and by those of the last minutes."""
     assert rollout.finished_at is not None
-    assert rollout.from_release is not None
+    assert rollout.from_release_id is not None
     began = rollout.finished_at
     before = numbers_between(rollout.from_release_id, rollout.created_at - COMPARED_WITH, began, now)
     since = [began] if began > now - LATELY else [now - LATELY, began]
