@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from deployments_app.models import AnalysisVerdict, Deployment, Rehearsal, Rollout
@@ -21,18 +21,21 @@ _LOOKS = {
     "rollout.resumed": ("play", "busy"),
     "rollout.paused": ("pause", "warn"),
     "rollout.succeeded": ("check", "ok"),
+    "rollout.concluded": ("flag", "ok"),
     "rollout.failed": ("octagon-x", "bad"),
     "rollout.aborted": ("octagon-x", "warn"),
     "rollout.rolled_back": ("undo-2", "warn"),
     "rollout.explained": ("message-circle", "idle"),
 }
 _DID = {"rollout.started": "started it", "rollout.rolled_back": "rolled back"}
-_STEP = re.compile(r"^canary \(step \d+ of \d+\): ")  # the steps beside it say so
+_STEP = re.compile(r"^(canary|preview|shadow|A/B) \(step \d+ of \d+\): ")  # the steps beside it say so
 
 
 def placement_headline(deployment: Deployment) -> str:
     """Say who serves a placement."""
     stable, canary, where = deployment.stable, deployment.canary, deployment.name
+    if canary is not None and stable is not None and not deployment.canary_weight_pct:
+        return f"Release {stable.number} serves everybody at {where}; release {canary.number} waits unseen"
     if canary is not None and stable is not None:
         return f"Release {canary.number} serves {deployment.canary_weight_pct}{figures.SPACE}% of {where}"
     if stable is not None:
@@ -50,9 +53,18 @@ def arms(deployment: Deployment, shoppers: int | None = None) -> list[dict[str, 
     for release, role, pct in ((stable, "stable", 100 - share), (canary, "canary", share)):
         if release is not None:
             pct = 100 if stable is None else pct
+            unseen = role == "canary" and not pct
+            role = "shadow" if unseen and deployment.canary_mirror_pct else role
             name = f"{release.number} · {'live' if role == 'stable' else 'new'} · {release.model_version}"
-            found.append({"label": name, "role": role, "pct": pct, "note": about_shoppers(shoppers, pct)})
+            note = _unseen_note(deployment) if unseen else about_shoppers(shoppers, pct)
+            found.append({"label": name, "role": role, "pct": pct, "note": note})
     return found
+
+
+def _unseen_note(deployment: Deployment) -> str:
+    if deployment.canary_mirror_pct:
+        return f"copies of {deployment.canary_mirror_pct}{figures.SPACE}% of requests"
+    return "at its preview address only"
 
 
 def headline(rollout: Rollout, *, is_live: bool) -> str:
@@ -68,6 +80,8 @@ def headline(rollout: Rollout, *, is_live: bool) -> str:
             if is_live
             else f"Rolled back to release {number} at {where}",
         }.get(rollout.status, f"The rollback to release {number} was stopped")
+    if rollout.status in ("progressing", "paused") and (unusual := _unusual_headline(rollout)):
+        return f"{unusual} (paused)" if rollout.status == "paused" else unusual
     return {
         "pending": f"Release {number} is getting ready for {where}",
         "progressing": f"Release {number} serves {rollout.weight_pct}{figures.SPACE}% of {where}",
@@ -78,18 +92,67 @@ def headline(rollout: Rollout, *, is_live: bool) -> str:
     }[rollout.status]
 
 
+def _unusual_headline(rollout: Rollout) -> str:
+    """Say what a step does that is no canary's; empty for one that is."""
+    number, where, was = rollout.release.number, rollout.deployment.name, rollout.from_release
+    plan = read_plan(rollout.plan)
+    step = plan.steps[rollout.step]
+    if step.mirror_pct:
+        return f"Release {number} shadows release {was.number if was else '–'} at {where}"
+    if not step.weight_pct:
+        return f"Release {number} can be looked at; nobody at {where} sees it yet"
+    if plan.strategy == "ab" and step.weight_pct < 100 and was is not None:
+        return f"Releases {was.number} and {number} are tested side by side at {where}"
+    return ""
+
+
 def why(rollout: Rollout, now: datetime) -> str:
     """Why it is where it is, as a sentence."""
     left_s = _left_s(rollout, now)
+    if (until := watched_until(rollout, now)) is not None:
+        more = figures.duration(max(1, round((until - now).total_seconds())))
+        return f"Watched for {more} more: if the checks fail, it is rolled back by itself, once."
     if rollout.status == "progressing" and left_s is not None and left_s > 0:
         return f"It is held for {figures.duration(max(1, round(left_s)))} more; then the checks decide."
-    return _sentence(rollout.reason.strip())
+    return _sentence(_STEP.sub("", rollout.reason.strip()))
+
+
+def watched_until(rollout: Rollout, now: datetime) -> datetime | None:
+    """Say until when a release that went live is watched; None when it is not, or not any more."""
+    if rollout.kind != "promote" or rollout.status != "succeeded" or rollout.from_release_id is None:
+        return None
+    if rollout.finished_at is None:
+        return None
+    until = rollout.finished_at + timedelta(seconds=read_plan(rollout.plan).watch_s)
+    return until if until > now else None
+
+
+def held_share(rollout: Rollout, now: datetime) -> float | None:
+    """Say how much of the present step's time is over, 0 to 1; None where no time runs."""
+    if rollout.step_started_at is None or rollout.status != "progressing":
+        return None
+    step = read_plan(rollout.plan).steps[rollout.step]
+    if not step.hold_s or step.ends_by == "person":
+        return None
+    return min(1.0, max(0.0, (now - rollout.step_started_at).total_seconds() / step.hold_s))
 
 
 def way_out(rollout: Rollout, do: str) -> str:
     """Say what ending a rollout early does."""
+    number = rollout.release.number
     if do == "promote":
-        return f"Everybody gets release {rollout.release.number} now."
+        return f"Everybody gets release {number} now."
+    if do == "conclude new":
+        return f"The test ends; everybody gets release {number}."
+    if do == "step":
+        steps = read_plan(rollout.plan).steps
+        share = steps[rollout.step + 1].weight_pct if rollout.step + 1 < len(steps) else 100
+        who = "everybody" if share == 100 else f"{share}{figures.SPACE}% of shoppers"
+        return f"Release {number} goes to {who} without waiting."
+    if do == "pause":
+        return "Shares stay as they are until somebody resumes."
+    if do == "resume":
+        return "The plan goes on from here."
     if rollout.from_release is not None:
         return f"It ends; everybody gets release {rollout.from_release.number} again."
     return "It ends; nothing serves then."
@@ -109,6 +172,9 @@ def steps(rollout: Rollout, now: datetime, shoppers: int | None = None) -> list[
 
 
 def _countdown(rollout: Rollout, now: datetime) -> str:
+    plan = read_plan(rollout.plan)
+    if rollout.status != "paused" and plan.steps[rollout.step].ends_by == "person":
+        return "until somebody concludes" if plan.strategy == "ab" else "until somebody goes on"
     left_s = _left_s(rollout, now)
     if rollout.status == "paused" or left_s is None:
         return "paused"
@@ -120,11 +186,16 @@ def _countdown(rollout: Rollout, now: datetime) -> str:
 
 
 def _left_s(rollout: Rollout, now: datetime) -> float | None:
-    """Seconds until the present step has been held long enough; negative afterwards."""
+    """Seconds until the present step has been held long enough; negative afterwards.
+
+    None where no time runs: the step has not begun, or a person ends it.
+    """
     if rollout.step_started_at is None:
         return None
-    hold_s = read_plan(rollout.plan).steps[rollout.step].hold_s
-    return hold_s - (now - rollout.step_started_at).total_seconds()
+    step = read_plan(rollout.plan).steps[rollout.step]
+    if step.ends_by == "person":
+        return None
+    return step.hold_s - (now - rollout.step_started_at).total_seconds()
 
 
 def check_lines(verdict: AnalysisVerdict | None) -> list[dict[str, Any]]:
@@ -240,6 +311,12 @@ def rollback_effect(
     """Say what one press of Roll back does, and how long it takes."""
     if target.release is None:
         return cannot_roll_back(deployment, target) or ""
+    if target.leaves is not None and target.share_pct == 0:
+        number = target.leaves.number
+        return (
+            f"Nobody sees release {number} yet. Rolling back ends this rollout; release "
+            f"{target.release.number} stays."
+        )
     who = about_shoppers(shoppers, target.share_pct) or f"{target.share_pct}{figures.SPACE}% of shoppers"
     who = "everybody" if target.share_pct == 100 else who
     if target.leaves is None or target.share_pct == 0:

@@ -8,7 +8,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deployments_app.models import Deployment, Environment, Rollout, ServingKey
+from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services.rollbacks import roll_back
+from deployments_app.services.rollouts import promote_now
+from deployments_app.services.verdicts import record_watch
 from deployments_app.tests.factories import pass_step, verbs
 from models_app.models import DatasetVersion
 from portal.core.models import Event
@@ -82,6 +85,54 @@ def test_a_button_from_an_older_page_changes_nothing(world, visit, canary):
     canary.refresh_from_db()
     assert canary.status == "paused"
     assert "has changed since this page was loaded" in visit("operator", "rollout_detail", canary.pk).text_
+
+
+@pytest.mark.parametrize(
+    ("name", "headline", "buttons", "words"),
+    [
+        (
+            "blue_green",
+            "Release 2 can be looked at; nobody at Home page sees it yet",
+            ["pause", "promote", "abort"],
+            ["/home/preview/recommendations?user=u42", "Nobody sees release 2 yet. Rolling back ends this"],
+        ),
+        (
+            "shadow_first",
+            "Release 2 shadows release 1 at Home page",
+            ["pause", "step", "promote", "abort"],
+            ["copies of 25 % of requests", "Release 2 goes to 10 % of shoppers without waiting."],
+        ),
+        (
+            "ab",
+            "Releases 1 and 2 are tested side by side at Home page",
+            ["pause", "conclude new", "conclude live"],
+            ["Keep release 2", "Keep release 1", "until somebody concludes"],
+        ),
+    ],
+)
+def test_each_strategy_says_what_it_does_and_has_its_buttons(
+    world, visit, live, name, headline, buttons, words
+):
+    rollout = world.advance(world.start(world.version("item_knn"), plan=TEMPLATES[name].plan.to_json()), 2)
+    page = visit("operator", "rollout_detail", rollout.pk).text_
+    assert f"<h1>{headline}</h1>" in page
+    assert re.findall(r'name="do" value="([^"]+)"', page) == buttons
+    for each in words:
+        assert each in page
+    last = {"do": buttons[-1], "lock_version": rollout.lock_version}
+    visit("operator", "rollout_act", rollout.pk, data=last, status=302)
+    rollout.refresh_from_db()
+    assert rollout.status == "aborted"
+
+
+def test_a_release_that_went_live_is_watched_and_says_so(world, visit, canary):
+    promote_now(world.operator, world.shop, canary)
+    canary.refresh_from_db()
+    record_watch(canary, "pass", [{"name": "errors", "verdict": "pass", "sentence": "0 of 90 failed"}])
+    page = visit("viewer", "rollout_detail", canary.pk).text_
+    assert "Watched for 30 min more: if the checks fail, it is rolled back by itself, once." in page
+    assert "Checks since it went live" in page
+    assert "0 of 90 failed" in page
 
 
 @pytest.mark.parametrize("role", ["viewer", "analyst"])

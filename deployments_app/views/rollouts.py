@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from deployments_app import rollout_words as words
 from deployments_app import selectors
 from deployments_app.forms import PressForm
-from deployments_app.models import Rollout
+from deployments_app.models import AnalysisVerdict, Deployment, Rollout
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.services import rollbacks, rollouts
 from portal.core.errors import Conflict, InvalidInput
@@ -36,8 +37,10 @@ BUTTONS = {
     "pause": ("Pause", "pause"),
     "resume": ("Resume", "play"),
     "step": ("Next step", "skip-forward"),
+    "promote": ("Promote now", "fast-forward"),
+    "conclude": ("", "flag"),
+    "abort": ("Abort", "octagon-x"),
 }
-WAYS_OUT = {"promote": ("Promote now", "fast-forward"), "abort": ("Abort", "octagon-x")}
 
 
 @require_safe
@@ -121,9 +124,8 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         deployment, target
     )
     last = rollout if rollout.measured else selectors.last_rollback(deployment)
-    verdict = (
-        selectors.verdicts(rollout).filter(step=rollout.step).first() if rollout.kind == "promote" else None
-    )
+    watched_until = words.watched_until(rollout, now) if is_live else None
+    verdict = _newest_verdict(rollout, watched_until is not None)
     return {
         "rollout": rollout,
         "deployment": deployment,
@@ -133,27 +135,88 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         "steps": words.steps(rollout, now, shoppers),
         "checks": words.check_lines(verdict),
         "verdict": verdict,
+        "watched_until": watched_until,
+        "is_unseen": rollout.status == "progressing"
+        and not deployment.canary_weight_pct
+        and not deployment.canary_mirror_pct,
+        "held_share": words.held_share(rollout, now),
+        "preview_call": _preview_call(deployment, rollout) if is_active else "",
         "events": words.feed(selectors.rollout_feed(rollout)[:FEED]),
         "is_active": is_active,
-        "polls": is_active or _is_measured_soon(rollout, now),
+        "polls": is_active or _is_measured_soon(rollout, now) or watched_until is not None,
         "is_current": is_current,
         "took_ms": words.took_ms(rollout),
         "measured": words.measured_facts(rollout) if rollout.measured else [],
         "target": target,
         "last": last,
         "last_ms": words.took_ms(last) if last is not None else None,
-        "allowed": [(do, *BUTTONS[do]) for do in allowed if do in BUTTONS],
-        "ways_out": [(do, *WAYS_OUT[do], words.way_out(rollout, do)) for do in allowed if do in WAYS_OUT],
+        "buttons": _buttons(rollout, allowed),
         "no_way_back": words.cannot_roll_back(deployment, target),
         "cannot_operate": cannot_operate,
         "cannot_roll_back": cannot_roll_back,
         "effect": (cannot_roll_back or words.rollback_effect(deployment, target, shoppers, last))
         if is_current
         else f"This rollout is over. {words.placement_headline(deployment)}.",
-        "bar_key": f"{rollout.lock_version}-{rollout.status}-{target.release.pk if target.release else ''}",
+        "bar_key": "-".join(
+            str(part)
+            for part in (
+                rollout.lock_version,
+                rollout.status,
+                deployment.canary_weight_pct,
+                target.release.pk if target.release else "",
+            )
+        ),
         "sends_bar": False,
         "curl": curl(f"rollouts/{rollout.pk}"),
     }
+
+
+def _buttons(rollout: Rollout, allowed: tuple[str, ...]) -> list[dict[str, str]]:
+    """The buttons in their fixed order: what is sent, what it says, its icon, what it does."""
+    found = []
+    strategy = rollout.plan.get("strategy")
+    for do in allowed:
+        label, icon = BUTTONS[do]
+        if do == "conclude":
+            was = rollout.from_release
+            kept = (("new", rollout.release.number), ("live", was.number if was is not None else 0))
+            found += [
+                _button(rollout, f"conclude {keep}", f"Keep release {number}", icon) for keep, number in kept
+            ]
+        elif strategy == "ab" and do == "abort":
+            continue  # keeping the live release is the same
+        elif strategy == "blue_green" and do == "step":
+            continue  # its next step is the switch
+        else:
+            label = "Switch everybody" if strategy == "blue_green" and do == "promote" else label
+            found.append(_button(rollout, do, label, icon))
+    return found
+
+
+def _button(rollout: Rollout, do: str, label: str, icon: str) -> dict[str, str]:
+    return {
+        "do": do,
+        "id": do.replace(" ", "-"),
+        "label": label,
+        "icon": icon,
+        "effect": words.way_out(rollout, do),
+    }
+
+
+def _newest_verdict(rollout: Rollout, is_watched: bool) -> AnalysisVerdict | None:
+    """Find what the checks said last: of the present step, or since it went live."""
+    if rollout.kind != "promote":
+        return None
+    step = len(rollout.plan.get("steps", ())) if is_watched else rollout.step
+    return selectors.verdicts(rollout).filter(step=step).first()
+
+
+def _preview_call(deployment: Deployment, rollout: Rollout) -> str:
+    """Write how to look at the new release before shoppers do; empty where it is not reached."""
+    if deployment.canary_id != rollout.release_id or deployment.stable_id is None:
+        return ""
+    url = f"{settings.GATEWAY_URL}/{deployment.shop.slug}/{deployment.slug}/preview/recommendations"
+    return f"curl '{url}?user=u42&k=10' \\\n  -H \"Authorization: Bearer $SERVING_KEY\""
 
 
 def _is_measured_soon(rollout: Rollout, now: Any) -> bool:
