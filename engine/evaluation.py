@@ -109,7 +109,7 @@ def evaluate(
 
     Ranking metrics and coverage are measured at every k, the rest beyond accuracy at 10 or, when 10 is
     not asked for, at the greatest k. RMSE and MAE come with estimators that predict values.
-    thorough: AUC and the diversity of lists by co-choice as well, which take longer than all the rest.
+    thorough: AUC and the diversity of lists by co-choice as well, which take about as long as all the rest.
     progress is called between blocks of users and may raise to cancel.
     BLAS runs on one thread meanwhile: the blocks of users are what runs in parallel.
     """

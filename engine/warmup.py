@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from engine.auc import area_under_curve
 from engine.compression import Variant, compress
 from engine.estimators import ALGORITHMS
 from engine.estimators.als import ALS, ALSConfig
@@ -30,6 +31,7 @@ def warm_up() -> None:
         model.recommend(np.arange(3), 2, seen=matrix[:3])
         model.recommend(model.fold_in(matrix[:1]), 2)
         model.similar_items(np.arange(3), 2)
+    area_under_curve(models[-1], np.arange(3), matrix[:3], matrix[3:6])
     for storage in ("float16", "int8"):
         compress(models[-1], Variant(storage)).recommend(np.arange(3), 2)
     compile_index()

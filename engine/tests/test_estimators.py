@@ -1,5 +1,8 @@
 """Every algorithm keeps the contract; what only one of them promises stands beside its class."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -115,3 +118,21 @@ def test_thread_counts_change_no_list_of_neighbours() -> None:
 def test_every_algorithm_says_what_it_is_for(kind: type) -> None:
     assert kind.title
     assert kind.when_to_use.endswith(".")
+
+
+COLD = """
+import numpy, scipy.sparse, numba, time
+started = time.process_time()
+from engine.estimators.als import ALS
+ALS().fit(scipy.sparse.eye(40, format="csr", dtype="float32"))
+print(time.process_time() - started)
+"""
+
+
+def test_a_fresh_process_fits_within_half_a_second_from_kernels_on_disk() -> None:
+    def seconds() -> float:
+        done = subprocess.run([sys.executable, "-c", COLD], capture_output=True, text=True, check=True)
+        return float(done.stdout)
+
+    deadline = 5 * 0.5  # five times the goal, since others may use the machine
+    assert seconds() < deadline or seconds() < deadline  # the first may have to compile

@@ -93,6 +93,18 @@ def test_auc_agrees_with_scikit_learn(algorithm: str, truth: np.ndarray) -> None
         assert found[user] == pytest.approx(roc_auc_score(truth[user, asked], scored), abs=1e-5)
 
 
+def test_auc_leaves_out_a_held_out_choice_that_was_trained_on() -> None:
+    train = sp.csr_matrix(np.array([[0, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], np.float32))
+    both = sp.csr_matrix(np.array([[1, 1, 0, 0]], np.float32))
+    once = sp.csr_matrix(np.array([[1, 0, 0, 0]], np.float32))
+    model = ALGORITHMS["popularity"]().fit(train)
+    users = np.arange(1)
+    assert area_under_curve(model, users, train[:1], both) == 1
+    np.testing.assert_array_equal(
+        area_under_curve(model, users, train[:1], both), area_under_curve(model, users, train[:1], once)
+    )
+
+
 def test_auc_is_undefined_without_an_item_never_chosen() -> None:
     train = sp.csr_matrix(np.array([[1, 0, 0], [1, 1, 0]], np.float32))
     test = sp.csr_matrix(np.array([[0, 1, 1], [0, 0, 0]], np.float32))
