@@ -16,6 +16,7 @@ from engine.estimators.nearest import Formula, nearest
 from engine.estimators.neighbours import NeighbourModel
 
 
+# No validation split chose these: see docs/reference/defaults.md, which has figures of three data sets.
 @dataclass(frozen=True)
 class ItemGraphConfig(Settings):
     alpha: float = option(
