@@ -62,7 +62,9 @@ class GatewayFolder:
             for cluster in build_clusters(self._routes.deployments):
                 self._lingering[cluster["name"]] = (cluster, until)
         self._routes = routes
-        return self._write_all(routes)
+        versions = self._write_all(routes)
+        (self.path / "fetched").touch()  # from now on this gateway has what shoppers ask for
+        return versions
 
     def forget_old(self) -> dict[str, str] | None:
         """Drop clusters whose time is over; the new versions when there were any."""

@@ -6,8 +6,9 @@ class DeploymentsAppConfig(AppConfig):
     verbose_name = "Approvals and releases"
 
     def ready(self) -> None:
-        from deployments_app.models import Deployment, Rollout
+        from deployments_app.models import Deployment, Environment, Rollout
         from portal.core.dispatch import dispatched
 
         dispatched(Rollout)
         dispatched(Deployment)
+        dispatched(Environment)

@@ -1,12 +1,10 @@
 """What the agents beside the gateways ask and tell, below /gateway/v1/; each asks ten times a second."""
 
-import hmac
 import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
@@ -15,25 +13,26 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from deployments_app.gateway_report import Report, report_from_json
+from deployments_app.gateway_tokens import scope_of
 from deployments_app.gateway_wire import WireError, routes_to_json
 from deployments_app.routing import routes_for_gateway
 from deployments_app.selectors import shoppers_to_compare
-from deployments_app.services.gateways import record_gateway_report
+from deployments_app.services.gateways import may_report, record_gateway_report
 from portal.core.errors import InvalidInput, NotPermitted, PortalError
 from portal.core.problems import problem_http_response
 
 View = Callable[..., HttpResponse]
+_OTHER = NotPermitted("This agent's token is for the gateways of another environment.")
 
 
 def agents_only(view: View) -> View:
-    """Let an agent in by the token it shares with the portal; compared in constant time."""
+    """Let an agent in by its token: the one of all agents, or that of one environment's."""
 
     @wraps(view)
     def guarded(request: HttpRequest, **options: Any) -> HttpResponse:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        wanted = f"Bearer {settings.AGENT_TOKEN}".encode()
-        if not settings.AGENT_TOKEN or not hmac.compare_digest(given, wanted):
-            refused = NotPermitted("Agents show the AGENT_TOKEN that the portal was started with.")
+        options["only"] = scope_of(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        if options["only"] is None:
+            refused = NotPermitted("Agents show the AGENT_TOKEN that the portal gave them.")
             refused.status, refused.code = 401, "not_authenticated"
             refused.headers["WWW-Authenticate"] = 'Bearer realm="aisle-agents"'
             return _refuse(request, refused)
@@ -44,9 +43,12 @@ def agents_only(view: View) -> View:
 
 @agents_only
 @require_GET
-def gateway_routes(request: HttpRequest) -> HttpResponse:
+def gateway_routes(request: HttpRequest, *, only: str = "") -> HttpResponse:
     """Answer the present routes, or 304 when the agent has them."""
-    routes = routes_for_gateway(request.GET.get("backend", "local"))
+    scope = request.GET.get("backend", "local")
+    if only not in ("", scope):
+        return _refuse(request, _OTHER)
+    routes = routes_for_gateway(scope)
     tag = f'"{routes.version}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponse(status=304, headers={"ETag": tag})
@@ -57,12 +59,16 @@ def gateway_routes(request: HttpRequest) -> HttpResponse:
 
 @agents_only
 @require_POST
-def gateway_report(request: HttpRequest, *, and_then: Callable[[Report], Any] | None = None) -> HttpResponse:
+def gateway_report(
+    request: HttpRequest, *, only: str = "", and_then: Callable[[Report], Any] | None = None
+) -> HttpResponse:
     """Take a report; `and_then` hands its counts to the stage that measures."""
     try:
         report = report_from_json(json.loads(request.body))
     except (WireError, ValueError, RecursionError) as error:
         return _refuse(request, InvalidInput(f"The report cannot be read: {error}"))
+    if not may_report(only, report):
+        return _refuse(request, _OTHER)
     record_gateway_report(report)
     if and_then is not None:
         and_then(report)
@@ -78,9 +84,9 @@ def _refuse(request: HttpRequest, error: PortalError) -> HttpResponse:
 
 @agents_only
 @require_GET
-def gateway_shoppers(request: HttpRequest) -> HttpResponse:
+def gateway_shoppers(request: HttpRequest, *, only: str = "") -> HttpResponse:
     """Name shoppers for whom a rollout's shadow and stable are compared; none for what is no such rollout."""
-    found = shoppers_to_compare(request.GET.get("rollout", ""))
+    found = shoppers_to_compare(request.GET.get("rollout", ""), within=only)
     return JsonResponse({"shoppers": found}, headers={"Cache-Control": "no-store"})
 
 

@@ -23,6 +23,8 @@ TYPE = "type.googleapis.com/"
 Resource = dict[str, Any]
 
 CONNECT_TIMEOUT = "0.25s"
+# A cluster's own name stands for every ready server: asked for again and again, since they come and go.
+BY_NAME = {"type": "STRICT_DNS", "dns_refresh_rate": "1s", "dns_lookup_family": "V4_PREFERRED"}
 # Model servers close idle connections after 5 s or later: Envoy must be first, or its next request is reset.
 IDLE_TIMEOUT = "4s"
 
@@ -97,7 +99,7 @@ def _servers(name: str, arm: Arm, *, is_last: bool) -> Resource:
     return {
         "@type": f"{TYPE}envoy.config.cluster.v3.Cluster",
         "name": name,
-        "type": "STATIC" if all(map(_is_address, arm.endpoints)) else "STRICT_DNS",
+        **({"type": "STATIC"} if all(map(_is_address, arm.endpoints)) else BY_NAME),
         "connect_timeout": CONNECT_TIMEOUT,
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": {

@@ -28,26 +28,27 @@ Row = dict[str, Any]
 Place = tuple[str, str]  # placement, release
 
 
-def routes_for_gateway(backend: str = "local") -> Routes:
-    """Build the routes of every placement that this backend runs, in five queries.
+def routes_for_gateway(scope: str = "local") -> Routes:
+    """Build the routes of every placement that a gateway serves, in five queries.
 
+    scope: an environment whose gateways are its own, or the backend of all environments that share some.
     An arm is a release that is live, canary, or still loaded; the latter with weight 0, so that Envoy
     knows its servers before a click sends everybody there.
     """
     now = timezone.now()
-    placements = Deployment.objects.filter(environment__backend=backend).values(*_PLACEMENT)
+    placements = Deployment.objects.filter(_within(scope)).values(*_PLACEMENT)
     servers: dict[str, list[Row]] = defaultdict(list)
-    for row in Workload.objects.filter(release__deployment__environment__backend=backend).values(*_SERVERS):
+    for row in Workload.objects.filter(_within(scope, "release__deployment__")).values(*_SERVERS):
         servers[row["release__deployment_id"]].append(row)
     keys: dict[str, list[Row]] = defaultdict(list)
     for deployment, jwk in ServingKey.objects.filter(
-        revoked_at=None, expires_at__gt=now, deployment__environment__backend=backend
+        _within(scope, "deployment__"), revoked_at=None, expires_at__gt=now
     ).values_list("deployment_id", "public_jwk"):
         keys[deployment].append(jwk)
-    watches, shadows = _rollouts(backend, now)
-    rehearsals = _rehearsals(backend, now)
+    watches, shadows = _rollouts(scope, now)
+    rehearsals = _rehearsals(scope, now)
     return Routes.of(
-        backend,
+        scope,
         tuple(
             _route(
                 row,
@@ -58,6 +59,14 @@ def routes_for_gateway(backend: str = "local") -> Routes:
             )
             for row in placements
         ),
+    )
+
+
+def _within(scope: str, prefix: str = "") -> Q:
+    """Select what belongs to one gateway; `prefix` leads from the row to its placement."""
+    environment = f"{prefix}environment"
+    return Q(**{environment: scope}) | Q(
+        **{f"{environment}__backend": scope, f"{environment}__namespace": ""}
     )
 
 
@@ -113,7 +122,7 @@ def _weights(row: Row) -> dict[str, int]:
     return {stable: 100 - share, canary: share}
 
 
-def _rollouts(backend: str, now: datetime) -> tuple[dict[Place, Watch], dict[Place, str]]:
+def _rollouts(scope: str, now: datetime) -> tuple[dict[Place, Watch], dict[Place, str]]:
     """Find the fresh rollbacks whose effect is to be measured, and the rollouts that copy requests.
 
     Both by placement and by the release that they lead to.
@@ -125,7 +134,7 @@ def _rollouts(backend: str, now: datetime) -> tuple[dict[Place, Watch], dict[Pla
         from_release__isnull=False,
     )
     shadowing = Q(kind="promote", status__in=ACTIVE, deployment__canary_mirror_pct__gt=0)
-    rows = Rollout.objects.filter(fresh_rollback | shadowing, deployment__environment__backend=backend)
+    rows = Rollout.objects.filter(_within(scope, "deployment__"), fresh_rollback | shadowing)
     watches: dict[Place, Watch] = {}
     shadows: dict[Place, str] = {}
     for row in sorted(rows.values(*_ROLLOUT), key=lambda row: str(row["received_at"])):
@@ -142,11 +151,11 @@ def _rollouts(backend: str, now: datetime) -> tuple[dict[Place, Watch], dict[Pla
     return watches, shadows
 
 
-def _rehearsals(backend: str, now: datetime) -> dict[Place, Watch]:
+def _rehearsals(scope: str, now: datetime) -> dict[Place, Watch]:
     """Find the rehearsals under way, by placement and by the release that shoppers have meanwhile."""
     rows = Rehearsal.objects.filter(
+        _within(scope, "deployment__"),
         received_at__gt=now - REHEARSED_FOR,
-        deployment__environment__backend=backend,
         to_release__workload__is_wanted=True,
     ).values("id", "deployment_id", "received_at", "from_release_id", "to_release_id")
     return {

@@ -27,8 +27,8 @@ class EnvironmentSerializer(serializers.ModelSerializer):
     class Meta:
         model = Environment
         fields = (
-            "id", "slug", "name", "backend", "min_approvals", "blocking_gates", "default_plan", "keep_warm_s",
-            "created_at",
+            "id", "slug", "name", "backend", "namespace", "min_approvals", "blocking_gates", "default_plan",
+            "keep_warm_s", "gateways_ready", "gateways_reason", "gateways_address", "created_at",
         )  # fmt: skip
 
 
@@ -36,6 +36,7 @@ class NewEnvironmentSerializer(StrictSerializer):
     slug = serializers.CharField(max_length=40)
     name = serializers.CharField(max_length=80)
     backend = serializers.CharField(max_length=20, default="local")
+    namespace = serializers.CharField(max_length=63, default="")
     min_approvals = serializers.IntegerField(min_value=1, max_value=5, default=1)
     blocking_gates = serializers.ListField(
         child=serializers.CharField(max_length=40), default=list, max_length=20

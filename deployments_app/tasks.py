@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from deployments_app.models import Deployment, Rollout
-from deployments_app.services import advance, workloads
+from deployments_app.models import Deployment, Environment, Rollout
+from deployments_app.services import advance, cluster_gateways, workloads
 
 
 @shared_task(name=Rollout.TASK)
@@ -14,3 +14,8 @@ def advance_rollout(rollout_id: str) -> None:
 @shared_task(name=Deployment.TASK)
 def reconcile_deployment(deployment_id: str) -> None:
     workloads.reconcile_deployment(deployment_id)
+
+
+@shared_task(name=Environment.TASK)
+def reconcile_environment(environment_id: str) -> None:
+    cluster_gateways.reconcile_environment(environment_id)

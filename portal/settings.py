@@ -222,6 +222,8 @@ KUBERNETES_NAMESPACES = setting("KUBERNETES_NAMESPACES", "aisle").split(",")  # 
 KUBERNETES_IMAGE = setting("KUBERNETES_IMAGE", "aisle:dev")
 KUBERNETES_PULL_POLICY = setting("KUBERNETES_PULL_POLICY", "IfNotPresent")
 KUBERNETES_DRAIN_S = int(setting("KUBERNETES_DRAIN_S", "10"))  # longer than the cluster's DNS keeps a name
+KUBERNETES_GATEWAYS = int(setting("KUBERNETES_GATEWAYS", "2"))  # of each environment
+KUBERNETES_GATEWAY_TYPE = setting("KUBERNETES_GATEWAY_TYPE", "ClusterIP")  # or NodePort, LoadBalancer
 KUBERNETES_DOMAIN = setting("KUBERNETES_DOMAIN", "cluster.local")
 CLUSTER_PORTAL_URL = setting("CLUSTER_PORTAL_URL", PORTAL_URL)  # where pods reach the portal
 

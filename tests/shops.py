@@ -36,7 +36,9 @@ class LiveShop:
     people: dict[str, Client] = field(default_factory=dict)
     usernames: dict[str, str] = field(default_factory=dict)
     program: Any = None
+    environment: str = ""
     deployment: str = ""
+    versions: list[str] = field(default_factory=list)
 
     def close(self) -> None:
         for client in (*self.people.values(), self.program):
@@ -102,12 +104,20 @@ class LiveShop:
         )
         return self.wait_rollout(approved["rollouts"][-1], "succeeded")
 
-    def traffic(self, users: list[str], rate: float) -> Traffic:
-        return Traffic(self.stack.gateway_url, f"{self.slug}/home", users, rate)
+    def see_environment(self) -> dict[str, Any]:
+        """Read the environment, with what was last seen of its gateways."""
+        found = self.people["admin"].get("environments")["results"]
+        return next(each for each in found if each["id"] == self.environment)
+
+    def traffic(self, users: list[str], rate: float, gateway_url: str = "") -> Traffic:
+        return Traffic(gateway_url or self.stack.gateway_url, f"{self.slug}/home", users, rate)
 
 
-def open_live_shop(stack: RunningStack) -> LiveShop:
-    """Open a shop with one person a role, a token, and an open placement named home."""
+def open_live_shop(stack: RunningStack, **environment: Any) -> LiveShop:
+    """Open a shop with one person a role, a token, and an open placement named home.
+
+    environment: what is special about the environment that the placement is in.
+    """
     name = f"t{uuid4().hex[:8]}"
     printed = stack.manage(
         "open_shop", name, "--name", "Test Shop", "--admin", "Ada Admin", "--email", f"ada-{name}@example.com"
@@ -133,8 +143,9 @@ def open_live_shop(stack: RunningStack) -> LiveShop:
         shop.people[role].sign_in_by_link(link)
     token = shop.people["analyst"].post("tokens", {"name": "test", "scopes": SCOPES})["token"]
     shop.program = Client(stack.portal_url, token=token)
-    environment = admin.post("environments", {"slug": "production", "name": "Production"})
-    placement = {"environment": environment["id"], "slug": "home", "name": "the home page", "is_open": True}
+    made = admin.post("environments", {"slug": "production", "name": "Production", **environment})
+    shop.environment = made["id"]
+    placement = {"environment": made["id"], "slug": "home", "name": "the home page", "is_open": True}
     shop.deployment = admin.post("deployments", placement)["id"]
     return shop
 

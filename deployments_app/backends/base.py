@@ -70,6 +70,48 @@ class WorkloadStatus:
         return self.desired > 0 and self.ready >= self.desired
 
 
+@dataclass(frozen=True)
+class GatewaySpec:
+    """Everything a backend needs to run one environment's gateways.
+
+    portal_url: where their agents ask for routes; token: what they show there, good for this environment.
+    """
+
+    key: str  # the environment's id
+    portal_url: str
+    token: str = field(repr=False)
+    replicas: int = 2
+
+
+@dataclass(frozen=True)
+class GatewayStatus:
+    """What the backend last saw of an environment's gateways; `address` is where shoppers' requests go."""
+
+    desired: int = 0
+    ready: int = 0
+    reason: str = ""
+    address: str = ""
+    exists: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self.desired > 0 and self.ready >= self.desired
+
+
+@runtime_checkable
+class GatewayBackend(Protocol):
+    """A backend whose environments have gateways of their own. Idempotent and fast, like the others."""
+
+    def apply_gateway(self, spec: GatewaySpec) -> None:
+        """Make them exist; twice changes nothing."""
+
+    def observe_gateway(self, key: str) -> GatewayStatus:
+        """Look at them."""
+
+    def remove_gateway(self, key: str) -> None:
+        """Make them go; call again until `exists` is false."""
+
+
 class DeploymentBackend(Protocol):
     """Runs model servers. Idempotent, returns fast, never touches the database.
 

@@ -14,9 +14,15 @@ from typing import ClassVar
 
 from django.conf import settings
 
-from deployments_app.backends.base import ReleaseKey, ReleaseSpec, WorkloadStatus
+from deployments_app.backends.base import (
+    GatewaySpec,
+    GatewayStatus,
+    ReleaseKey,
+    ReleaseSpec,
+    WorkloadStatus,
+)
 from deployments_app.backends.kubernetes_api import Cluster, open_cluster
-from deployments_app.backends.kubernetes_reasons import read_status
+from deployments_app.backends.kubernetes_reasons import read_gateway_status, read_status
 from deployments_app.backends.manifests import (
     KINDS,
     MANAGER,
@@ -27,6 +33,12 @@ from deployments_app.backends.manifests import (
     object_name,
     release_selector,
     service_address,
+)
+from deployments_app.backends.manifests_gateway import (
+    GATEWAY_KINDS,
+    build_gateway,
+    gateway_name,
+    gateway_selector,
 )
 
 WRITE_EVERY_S = 10.0
@@ -56,7 +68,7 @@ class KubernetesBackend:
 
     def apply(self, spec: ReleaseSpec) -> None:
         objects = build_release(spec, self.options, size_bytes=_size(spec.artifact))
-        digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
+        digest = _digest(objects)
         there = self.cluster.get("Deployment", object_name(spec.key))
         if self._is_as_written(spec.key, digest, there):
             return
@@ -67,8 +79,7 @@ class KubernetesBackend:
                 self.cluster.apply(manifest)
         if spec.autoscale is None:
             self._delete("HorizontalPodAutoscaler", spec.key)
-        generation = int(there["metadata"]["generation"]) if there else 0
-        self._written[self._place(spec.key)] = _Written(digest, time.monotonic(), generation)
+        self._note_written(spec.key, digest, there)
 
     def observe(self, key: ReleaseKey) -> WorkloadStatus:
         there = self.cluster.get("Deployment", object_name(key))
@@ -90,12 +101,40 @@ class KubernetesBackend:
         found = (each for kind in ("Deployment", "Secret") for each in self.cluster.find(kind, managed))
         return sorted({each["metadata"]["labels"][RELEASE_LABEL] for each in found})
 
+    def apply_gateway(self, spec: GatewaySpec) -> None:
+        objects = build_gateway(spec, self.options)
+        digest = _digest(objects)
+        there = self.cluster.get("Deployment", gateway_name(spec.key))
+        if self._is_as_written(spec.key, digest, there):
+            return
+        for manifest in objects:
+            made = self.cluster.apply(manifest)
+            there = made if manifest["kind"] == "Deployment" else there
+        self._note_written(spec.key, digest, there)
+
+    def observe_gateway(self, key: str) -> GatewayStatus:
+        there = self.cluster.get("Deployment", gateway_name(key))
+        if there is None:
+            return GatewayStatus()
+        pods = self.cluster.find("Pod", gateway_selector(key))
+        return read_gateway_status(there, pods, self.cluster.get("Service", gateway_name(key)))
+
+    def remove_gateway(self, key: str) -> None:
+        self._written.pop(self._place(key), None)
+        for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
+            if self.cluster.get(kind, gateway_name(key)) is not None:
+                self.cluster.delete(kind, gateway_name(key))
+
     def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
         return self.cluster.namespace, key
 
     def _delete(self, kind: str, key: ReleaseKey) -> None:
         if self.cluster.get(kind, object_name(key)) is not None:
             self.cluster.delete(kind, object_name(key))
+
+    def _note_written(self, key: str, digest: str, there: Manifest | None) -> None:
+        generation = int(there["metadata"]["generation"]) if there else 0
+        self._written[self._place(key)] = _Written(digest, time.monotonic(), generation)
 
     def _is_as_written(self, key: ReleaseKey, digest: str, there: Manifest | None) -> bool:
         before = self._written.get(self._place(key))
@@ -112,7 +151,12 @@ def cluster_settings() -> ClusterSettings:
         pull_policy=settings.KUBERNETES_PULL_POLICY,
         drain_s=settings.KUBERNETES_DRAIN_S,
         domain=settings.KUBERNETES_DOMAIN,
+        gateway_type=settings.KUBERNETES_GATEWAY_TYPE,
     )
+
+
+def _digest(objects: list[Manifest]) -> str:
+    return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
 
 
 def _leave_replicas(manifest: Manifest, spec: ReleaseSpec, there: Manifest | None) -> Manifest:

@@ -3,12 +3,17 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from deployments_app.backends.base import WorkloadStatus
+from deployments_app.backends.base import GatewayStatus, WorkloadStatus
 from deployments_app.backends.manifests import PORT, Manifest
 
 REASON_MAX = 300
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
-PARTS = {"fetch-artifact": "fetching the artifact", "server": "the server"}
+PARTS = {
+    "fetch-artifact": "fetching the artifact",
+    "server": "the server",
+    "agent": "the gateway's agent",
+    "envoy": "the gateway",
+}
 
 
 def read_status(deployment: Manifest | None, pods: Iterable[Manifest], *, service: str) -> WorkloadStatus:
@@ -34,6 +39,22 @@ def read_status(deployment: Manifest | None, pods: Iterable[Manifest], *, servic
         restarts=sum(_restarts(pod) for pod in staying),
         exists=True,
     )
+
+
+def read_gateway_status(
+    deployment: Manifest, pods: Iterable[Manifest], service: Manifest | None
+) -> GatewayStatus:
+    """Read the status of an environment's gateways; their address is the Service's outermost."""
+    seen = read_status(deployment, pods, service="")
+    return GatewayStatus(seen.desired, seen.ready, seen.reason, _address_of(service), exists=True)
+
+
+def _address_of(service: Manifest | None) -> str:
+    spec = service["spec"] if service is not None else {}
+    given = service.get("status", {}).get("loadBalancer", {}).get("ingress", ()) if service else ()
+    for each in given:
+        return f"http://{each.get('hostname') or each.get('ip')}"
+    return f"http://{spec['clusterIP']}" if spec.get("clusterIP") else ""
 
 
 def _reasons(deployment: Manifest, staying: list[Manifest], ready: list[Manifest]) -> Iterator[str]:
@@ -69,6 +90,8 @@ def why_not_ready(pod: Manifest) -> str:
     running = [status["name"] for status in _containers(pod) if "running" in status.get("state", {})]
     if "server" in running:
         return "the server is warming up"
+    if "agent" in running:
+        return "the gateway waits for its first routes from the portal"
     return "the artifact is being fetched" if running else "the server is starting"
 
 

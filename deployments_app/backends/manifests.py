@@ -40,6 +40,7 @@ class ClusterSettings:
     drain_s: int = 10
     domain: str = "cluster.local"
     cache_url: str = ""
+    gateway_type: str = "ClusterIP"
 
 
 def object_name(key: str) -> str:
@@ -258,8 +259,8 @@ def _pod(spec: ReleaseSpec, settings: ClusterSettings, size_bytes: int) -> Manif
                 "name": "fetch-artifact",
                 "command": ["python", "-m", "deployments_app.fetch_artifact"],
                 "args": ["/release/sources.json", spec.digest, "/model/artifact"],
-                "resources": _resources("50m", 64 * MIB, 512 * MIB),
-                "volumeMounts": [_mount("release", "/release"), _mount("model", "/model", writes=True)],
+                "resources": resources("50m", 64 * MIB, 512 * MIB),
+                "volumeMounts": [mount("release", "/release"), mount("model", "/model", writes=True)],
                 **shared,
             }
         ],
@@ -272,8 +273,8 @@ def _pod(spec: ReleaseSpec, settings: ClusterSettings, size_bytes: int) -> Manif
                 "livenessProbe": _probe("live", period_s=5, failures=6),
                 "resources": _memory(spec, size_bytes),
                 "volumeMounts": [
-                    *(_mount("release", "/release"), _mount("model", "/model")),
-                    _mount("tmp", "/tmp", writes=True),  # noqa: S108 - the pod's own
+                    *(mount("release", "/release"), mount("model", "/model")),
+                    mount("tmp", "/tmp", writes=True),  # noqa: S108 - the pod's own
                 ],
                 **shared,
             }
@@ -295,17 +296,17 @@ def _probe(what: str, *, period_s: int, failures: int) -> Manifest:
     }
 
 
-def _mount(name: str, path: str, *, writes: bool = False) -> Manifest:
+def mount(name: str, path: str, *, writes: bool = False) -> Manifest:
     return {"name": name, "mountPath": path, **({} if writes else {"readOnly": True})}
 
 
 def _memory(spec: ReleaseSpec, size_bytes: int) -> Manifest:
     """Bound a server's memory: what the release asks for, beside its files in the page cache."""
     limit = (spec.memory_mb * 1_000_000 or 768 * MIB) + 3 * size_bytes
-    return _resources("100m", min(limit, 256 * MIB + size_bytes), limit)
+    return resources("100m", min(limit, 256 * MIB + size_bytes), limit)
 
 
-def _resources(cpu: str, requested_bytes: int, limit_bytes: int) -> Manifest:
+def resources(cpu: str, requested_bytes: int, limit_bytes: int) -> Manifest:
     """Bound memory; a processor is shared by weight, since a hard limit would stall single answers."""
     return {
         "requests": {"cpu": cpu, "memory": f"{-(-requested_bytes // MIB)}Mi"},

@@ -4,11 +4,18 @@ from django.db import models
 from django.utils import timezone
 
 from portal.core.ids import PrefixedIdField
-from portal.core.models import Shop
+from portal.core.models import Leased, Shop
 
 
-class Environment(models.Model):
-    """Where it runs, by which backend, and how many approvals it asks."""
+class Environment(Leased):
+    """Where it runs, by which backend, and how many approvals it asks.
+
+    In a cluster it has gateways of its own, which are reconciled like the servers of releases.
+    """
+
+    QUEUE = "deploy"
+    MAX_ATTEMPTS = None
+    TASK = "deployments_app.reconcile_environment"
 
     id = PrefixedIdField("env")
     shop = models.ForeignKey(Shop, models.CASCADE, related_name="environments")
@@ -24,6 +31,11 @@ class Environment(models.Model):
     keep_warm_s = models.PositiveIntegerField(
         default=2 * 86_400
     )  # how long the last good release stays loaded
+    # What was last seen of its own gateways; the one of the local stack is nobody's.
+    gateways_ready = models.PositiveSmallIntegerField(default=0)
+    gateways_reason = models.CharField(max_length=300, blank=True)
+    gateways_address = models.CharField(max_length=300, blank=True)
+    gateways_seen_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -35,12 +47,18 @@ class Environment(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def gateway_scope(self) -> str:
+        """Whose routes its gateways ask for: their own, or those of all environments that share them."""
+        return self.pk if self.namespace else self.backend
+
 
 class Gateway(models.Model):
     """One Envoy and its agent, as last reported: which routes it runs."""
 
     id = PrefixedIdField("gwy")
     agent_id = models.CharField(max_length=80, unique=True)
+    scope = models.CharField(max_length=40, default="local")  # what its routes are of
     running_version = models.CharField(max_length=64, blank=True)
     started_at = models.DateTimeField(null=True)
     reported_at = models.DateTimeField(default=timezone.now)

@@ -177,18 +177,23 @@ def servers(deployment: Deployment) -> QuerySet[Workload]:
     )
 
 
-def shoppers_to_compare(rollout_id: str) -> list[str]:
-    """Sample shoppers whom the release of a rollout under way knows, from the least to the most active."""
+def shoppers_to_compare(rollout_id: str, within: str = "") -> list[str]:
+    """Sample shoppers whom the release of a rollout under way knows, from the least to the most active.
+
+    within: the one environment that may be asked about, if not all.
+    """
     rows = Rollout.objects.filter(status__in=ACTIVE).select_related("release__model_version")
+    rows = rows.filter(deployment__environment=within) if within else rows
     is_name = len(rollout_id) <= NAME_MAX and "\0" not in rollout_id
     rollout = rows.filter(pk=rollout_id).first() if is_name else None
     return sample_users(rollout.release.model_version, COMPARED) if rollout is not None else []
 
 
-def live_gateways(now: datetime | None = None) -> QuerySet[Gateway]:
-    """Gateways whose agent has reported lately."""
+def live_gateways(environment: Environment, now: datetime | None = None) -> QuerySet[Gateway]:
+    """Gateways of an environment whose agent has reported lately."""
     since = (now or timezone.now()) - timedelta(seconds=GATEWAY_LIVE_S)
-    return Gateway.objects.filter(reported_at__gt=since).order_by("agent_id")
+    mine = Gateway.objects.filter(scope=environment.gateway_scope)
+    return mine.filter(reported_at__gt=since).order_by("agent_id")
 
 
 def live_versions(shop: Shop) -> dict[str, list[str]]:

@@ -10,8 +10,10 @@ from deployments_app.gates import GATE_LABELS
 from deployments_app.models import Deployment, Environment
 from deployments_app.plan_rules import DEFAULT_PLAN, validate_plan
 from portal.core.actors import Actor
+from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import Conflict, InvalidInput, NotFound
 from portal.core.events import record
+from portal.core.jobs import wake_fields
 from portal.core.models import Shop
 from portal.core.permissions import authorize
 
@@ -31,6 +33,7 @@ def create_environment(
     blocking_gates: list[str] | None = None,
     default_plan: dict[str, Any] | None = None,
     keep_warm_s: int | None = None,
+    namespace: str = "",
 ) -> Environment:
     """Make a place to run releases in."""
     authorize(actor, "deployments.write", shop)
@@ -45,6 +48,7 @@ def create_environment(
         raise InvalidInput(f"Unknown gate {unknown[0][:40]!r}. Known are: {', '.join(GATE_LABELS)}.")
     if keep_warm_s is not None and not 0 <= keep_warm_s <= MAX_WARM_S:
         raise InvalidInput(f"The last good release stays warm for 0 to {MAX_WARM_S} seconds.")
+    namespace = _check_namespace(backend, namespace)
     plan = validate_plan(default_plan) if default_plan else DEFAULT_PLAN.to_json()
     try:
         with transaction.atomic():
@@ -53,11 +57,15 @@ def create_environment(
                 slug=slug,
                 name=name.strip(),
                 backend=backend,
+                namespace=namespace,
+                **(wake_fields() if namespace else {}),
                 min_approvals=min_approvals,
                 blocking_gates=sorted(set(blocking_gates or ())),
                 default_plan=plan,
                 **({} if keep_warm_s is None else {"keep_warm_s": keep_warm_s}),
             )
+            if namespace:
+                enqueue_on_commit(environment)
             record(
                 "environment.created",
                 environment,
@@ -69,6 +77,21 @@ def create_environment(
     except IntegrityError as error:
         raise Conflict(f"There is an environment {slug} already. Choose another short name.") from error
     return environment
+
+
+def _check_namespace(backend: str, namespace: str) -> str:
+    """Choose the namespace of an environment in a cluster; the portal's settings list those it may use."""
+    if backend != "kubernetes":
+        if namespace:
+            raise InvalidInput("Only an environment in a cluster has a namespace.")
+        return ""
+    allowed = settings.KUBERNETES_NAMESPACES
+    if namespace and namespace not in allowed:
+        raise InvalidInput(
+            f"Aisle may not use the namespace {namespace[:63]!r}. KUBERNETES_NAMESPACES allows:"
+            f" {', '.join(allowed)}."
+        )
+    return namespace or allowed[0]
 
 
 def create_deployment(

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from deployments_app.gateway_report import Report, WatchReport
 from deployments_app.gateway_wire import parse_time
-from deployments_app.models import Gateway, Rehearsal, Rollout
+from deployments_app.models import Deployment, Gateway, Rehearsal, Rollout
 from deployments_app.routing import routes_for_gateway
 from deployments_app.selectors import live_gateways
 from deployments_app.services.timings import summarise
@@ -18,12 +18,22 @@ from portal.core.jobs import wake_fields
 MEASURED_FOR = timedelta(minutes=10)  # reports on a rollback are taken for so long
 
 
+def may_report(only: str, report: Report) -> bool:
+    """Tell whether an agent that serves one environment speaks of nothing else; `only` empty: it may."""
+    if not only:
+        return True
+    told = {arm.deployment_id for arm in report.arms}
+    own = Deployment.objects.filter(environment_id=only, pk__in=told).values_list("pk", flat=True)
+    return report.environment in (only, "unknown") and told == set(own)
+
+
 def record_gateway_report(report: Report) -> Report:
     """Note what a gateway runs and measured; returns the report, whose counts the next stage takes."""
     started = parse_time(report.envoy_started_at, "envoy_started_at") if report.envoy_started_at else None
     Gateway.objects.update_or_create(
         agent_id=report.agent_id,
         defaults={
+            "scope": report.environment[:40],
             "running_version": report.envoy_version_running or "",
             "started_at": started,
             "reported_at": timezone.now(),
@@ -75,8 +85,9 @@ def gateways_running(rollout: Rollout, now: datetime) -> tuple[int, tuple[str, .
     A gateway runs them if it measured when they came into force, or if it runs the newest routes of all.
     """
     told = Rollout.objects.values_list("measured", flat=True).get(pk=rollout.pk).get("gateways", {})
-    newest = routes_for_gateway(rollout.deployment.environment.backend).version
-    live = list(live_gateways(now))
+    environment = rollout.deployment.environment
+    newest = routes_for_gateway(environment.gateway_scope).version
+    live = list(live_gateways(environment, now))
     waiting = [
         gateway.agent_id
         for gateway in live

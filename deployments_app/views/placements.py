@@ -151,7 +151,7 @@ def _detail(
         "rehearsal": rehearsal,
         "rehearsed_ms": words.took_ms(rehearsal) if rehearsal is not None else None,
         "cannot_rehearse": refusal(request.actor, "rollouts.rollback", request.shop),
-        "gateways": list(selectors.live_gateways()),
+        "gateways": list(selectors.live_gateways(deployment.environment)),
         "call": _call(request, deployment),
         "curl": curl(f"deployments/{deployment.pk}"),
     }
@@ -196,6 +196,7 @@ def _key_state(key: ServingKey) -> str:
 
 
 def _call(request: ShopRequest, deployment: Deployment) -> str:
-    url = f"{settings.GATEWAY_URL}/{request.shop.slug}/{deployment.slug}/recommendations?user=u42&k=10"
+    gateway = deployment.environment.gateways_address or settings.GATEWAY_URL
+    url = f"{gateway}/{request.shop.slug}/{deployment.slug}/recommendations?user=u42&k=10"
     key = "" if deployment.is_open else ' \\\n  -H "Authorization: Bearer $SERVING_KEY"'
     return f"curl '{url}'{key}"

