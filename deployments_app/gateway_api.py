@@ -30,7 +30,8 @@ def agents_only(view: View) -> View:
 
     @wraps(view)
     def guarded(request: HttpRequest, **options: Any) -> HttpResponse:
-        options["only"] = scope_of(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        options["only"] = scope_of(token) if scheme == "Bearer" else None
         if options["only"] is None:
             refused = NotPermitted("Agents show the AGENT_TOKEN that the portal gave them.")
             refused.status, refused.code = 401, "not_authenticated"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deployments_app.backends.base import Autoscale, ReleaseSpec
+from deployments_app.backends.base import Autoscale, GatewaySpec, ReleaseSpec
 from deployments_app.backends.kubernetes_reasons import read_status
 from deployments_app.backends.manifests import KINDS, ClusterSettings, build_release
+from deployments_app.backends.manifests_gateway import GATEWAY_KINDS, build_gateway
 
 GOLDEN = Path(__file__).with_name("golden")
 SPEC = ReleaseSpec(
@@ -48,6 +49,17 @@ def test_the_objects_of_a_release_are_the_golden_ones():
     ]
     assert {each["kind"] for each in objects} == set(KINDS)
     check_golden("release", objects)
+
+
+def test_the_objects_of_an_environments_gateways_are_the_golden_ones():
+    spec = GatewaySpec("env_01KAQ", "https://aisle.example", "env_01KAQ.t0k3n")
+    objects = build_gateway(spec, SETTINGS)
+    assert {each["kind"] for each in objects} == set(GATEWAY_KINDS)
+    check_golden("gateway", objects)
+    assert "t0k3n" not in json.dumps([each for each in objects if each["kind"] != "Secret"])
+    again = build_gateway(replace(spec, token="another"), SETTINGS)
+    deployment = GATEWAY_KINDS.index("Deployment")
+    assert again[deployment]["spec"]["template"] != objects[deployment]["spec"]["template"]
 
 
 def test_only_the_secret_holds_secrets():

@@ -6,10 +6,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from deployments_app.gateway_tokens import environment_token
 from deployments_app.gateway_wire import Shadow, routes_from_json
-from deployments_app.models import Gateway, ServingKey, Workload
+from deployments_app.models import Environment, Gateway, ServingKey, Workload
 from deployments_app.plan_templates import TEMPLATES
 from deployments_app.routing import routes_for_gateway
+from deployments_app.selectors import live_gateways
 from deployments_app.services.keys import issue_serving_key, revoke_serving_key
 from deployments_app.services.rollbacks import roll_back
 from deployments_app.services.rollouts import promote_now, step_now
@@ -225,3 +227,44 @@ def test_a_report_that_cannot_be_read_is_refused_in_words(world, agent, body):
     answer = agent.post("/gateway/v1/report", body, content_type="application/json")
     assert answer.status_code == 400
     assert "report cannot be read" in answer.json()["detail"]
+
+
+@pytest.fixture
+def in_cluster(world):
+    """Move the world's environment into a cluster; returns the agent of its gateways."""
+    Environment.objects.filter(pk=world.environment.pk).update(backend="kubernetes", namespace="prod")
+    world.environment.refresh_from_db()
+    return Client(HTTP_AUTHORIZATION=f"Bearer {environment_token(world.environment.pk)}")
+
+
+def test_an_environments_agent_gets_its_own_routes_and_no_others(world, in_cluster, settings):
+    own = world.environment.pk
+    answer = in_cluster.get("/gateway/v1/routes", {"backend": own})
+    assert [each["id"] for each in answer.json()["deployments"]] == [world.deployment.pk]
+    assert answer.json()["environment"] == own
+    for other in ("local", "kubernetes", f"{own}x"):
+        assert in_cluster.get("/gateway/v1/routes", {"backend": other}).status_code == 403
+        assert routes_for_gateway(other).deployments == ()
+    forged = Client(HTTP_AUTHORIZATION=f"Bearer {own}x.{environment_token(own).partition('.')[2]}")
+    assert forged.get("/gateway/v1/routes", {"backend": f"{own}x"}).status_code == 401
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another" * 9
+    assert in_cluster.get("/gateway/v1/routes", {"backend": own}).status_code == 200
+
+
+def test_an_environments_agent_speaks_of_its_own_placements_only(world, in_cluster):
+    own = world.environment.pk
+    other = make_world()
+    arm = {
+        "deployment_id": world.deployment.pk, "release_id": "rel_1", "requests_total": 1,
+        "errors_5xx_total": 0, "retried_total": 0, "active": 0, "latency_ms": [],
+    }  # fmt: skip
+    cases = [
+        (report(environment=own, arms=[arm]), 204),
+        (report(environment=own, arms=[{**arm, "deployment_id": other.deployment.pk}]), 403),
+        (report(environment="local"), 403),
+    ]
+    for body, status in cases:
+        answer = in_cluster.post("/gateway/v1/report", body, content_type="application/json")
+        assert answer.status_code == status, answer.content
+    assert [each.agent_id for each in live_gateways(world.environment)] == ["gw-1"]
+    assert not live_gateways(other.environment)
