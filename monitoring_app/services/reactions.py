@@ -53,7 +53,7 @@ def watch_release(rollout: Rollout, plan: Plan, now: datetime) -> None:
     assert rollout.finished_at is not None
     assert rollout.from_release_id is not None
     began = rollout.finished_at
-    before = numbers_between(rollout.from_release.pk, rollout.created_at - COMPARED_WITH, began, now)
+    before = numbers_between(rollout.from_release_id, rollout.created_at - COMPARED_WITH, began, now)
     since = [began] if began > now - LATELY else [now - LATELY, began]
     for start in since:
         numbers = numbers_since(rollout.release_id, start, now)
