@@ -17,7 +17,6 @@ from engine.serving.requests import Wanted
 
 NOBODY = np.empty(0, np.int32)
 BATCH_MAX = 32
-TOGETHER_MIN = 4  # a matrix product of two or three rows is slower than as many vectors
 POPULARITY = "popularity"
 
 
@@ -194,13 +193,8 @@ class Ranker:
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._take_turn)
         asked = [each for each in batch if not each.ranked.done()]  # done: the client has gone
-        if not asked:
-            return
-        if len(asked) >= TOGETHER_MIN:
+        if asked:
             self._answer_together(asked)
-        else:
-            for each in asked:
-                self._answer_together([each])
 
     def _answer_together(self, asked: list[Waiting]) -> None:
         users = np.array([each.user for each in asked], np.int32)
