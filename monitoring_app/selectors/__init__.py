@@ -1,9 +1,12 @@
 """Reads of measured points: sums since a moment, series for charts, markers of what changed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.contrib.postgres.aggregates import JSONBAgg
+from django.db.models import Q, QuerySet, Sum, Value
+from django.db.models.functions import Extract, Floor
 
 from deployments_app.gateway_report import Pairs
 from deployments_app.models import Deployment
@@ -14,6 +17,7 @@ from portal.core.errors import NotFound
 from portal.core.models import Event, Shop
 from portal.core.permissions import authorize
 
+SUMMED = ("requests", "errors", "answers", "fallbacks", "empty")
 WINDOWS_S = {"5m": 300, "1h": 3600, "24h": 86_400, "7d": 7 * 86_400}
 
 
@@ -96,11 +100,15 @@ def series(deployment: Deployment, window_s: int, now: datetime) -> list[Series]
     step_s = max(width_s, round(window_s / 150 / width_s) * width_s)
     since = datetime.fromtimestamp((now.timestamp() - window_s) // step_s * step_s, now.tzinfo)
     points = MetricPoint.objects.filter(deployment=deployment, width_s=width_s, at__gte=since)
-    steps: dict[tuple[int, str], dict[int, list[MetricPoint]]] = {}
-    for point in points.select_related("release").order_by("at"):
-        place = int((point.at - since).total_seconds() // step_s)
-        arm = steps.setdefault((point.release.number, point.release_id), {})
-        arm.setdefault(place, []).append(point)
+    # Added up by the database: a week by the minute is ten thousand points a release.
+    place = Floor((Extract("at", "epoch") - Value(since.timestamp())) / Value(float(step_s)))
+    found = points.annotate(place=place).values_list("release__number", "release_id", "place")
+    steps: dict[tuple[int, str], dict[int, ArmNumbers]] = {}
+    for number, release_id, at, *sums, latencies in found.annotate(
+        *(Sum(name) for name in SUMMED), latencies=JSONBAgg("latency")
+    ):
+        numbers = ArmNumbers(**dict(zip(SUMMED, sums, strict=True)), latency=histograms.add(*latencies))
+        steps.setdefault((number, release_id), {})[int(at)] = numbers
     # The newest step is still filling up: a rate from it would always look like a drop.
     count = max(1, int((now - since).total_seconds() // step_s))
     times = [since + timedelta(seconds=place * step_s) for place in range(count)]
@@ -120,9 +128,9 @@ def markers(deployment: Deployment, since: datetime) -> QuerySet[Event]:
 
 
 def _series(
-    number: int, release_id: str, arm: dict[int, list[MetricPoint]], times: list[datetime], step_s: int
+    number: int, release_id: str, arm: dict[int, ArmNumbers], times: list[datetime], step_s: int
 ) -> Series:
-    steps = [_add(arm.get(place, [])) for place in range(len(times))]
+    steps = [arm.get(place, ArmNumbers()) for place in range(len(times))]
     return Series(
         release_id=release_id,
         number=number,
@@ -132,11 +140,11 @@ def _series(
         p50_ms=[step.latency_ms(0.50) for step in steps],
         p95_ms=[step.latency_ms(0.95) for step in steps],
         p99_ms=[step.latency_ms(0.99) for step in steps],
-        total=_add([point for points in arm.values() for point in points]),
+        total=_add(arm.values()),
     )
 
 
-def _add(points: list[MetricPoint]) -> ArmNumbers:
+def _add(points: Collection[MetricPoint] | Collection[ArmNumbers]) -> ArmNumbers:
     return ArmNumbers(
         requests=sum(point.requests for point in points),
         errors=sum(point.errors for point in points),
