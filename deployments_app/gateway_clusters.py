@@ -27,6 +27,8 @@ CONNECT_TIMEOUT = "0.25s"
 BY_NAME = {"type": "STRICT_DNS", "dns_refresh_rate": "1s", "dns_lookup_family": "V4_PREFERRED"}
 # Model servers close idle connections after 5 s or later: Envoy must be first, or its next request is reset.
 IDLE_TIMEOUT = "4s"
+# What one release may hold at a time; beyond it a request is refused at once (503, Retry-After), and counted.
+MAX_CONNECTIONS, MAX_PENDING, MAX_REQUESTS = 512, 256, 1024
 
 
 def arm_cluster(release_id: str, stable: str) -> str:
@@ -167,9 +169,9 @@ def _limits() -> Resource:
     return {
         "thresholds": [
             {
-                "max_connections": 512,
-                "max_pending_requests": 256,
-                "max_requests": 1024,
+                "max_connections": MAX_CONNECTIONS,
+                "max_pending_requests": MAX_PENDING,
+                "max_requests": MAX_REQUESTS,
                 "retry_budget": {"budget_percent": {"value": 50}, "min_retry_concurrency": 64},
             }
         ]

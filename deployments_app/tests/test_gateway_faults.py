@@ -3,12 +3,19 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import pytest
 
+from deployments_app import gateway_clusters
+from deployments_app.agent_counts import ArmCounts
+from deployments_app.agent_envoy import EnvoyAdmin
 from deployments_app.tests.gateway_rig import Answer, Gateway, deployment, running_upstreams, wait_until
+
+LATE = "/shop/home/recommendations?user={}&k=1&sleep=r2:0.25"
 
 
 @pytest.fixture
@@ -66,6 +73,35 @@ def test_one_bad_server_of_two_does_not_send_the_arm_to_stable(gateway: Gateway)
         for number in range(40):  # until it is ejected a retry may go to stable
             gateway.ask_for(f"u{number}")
         assert {gateway.ask_for(f"u{number}").release for number in range(40)} == {"r2b"}
+
+
+def test_what_is_beyond_a_releases_limits_is_refused_at_once_and_harms_no_other(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow release holds so many requests and no more. Envoy retries none of these, nor asks stable."""
+    monkeypatch.setattr(gateway_clusters, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(gateway_clusters, "MAX_PENDING", 4)
+    with running_upstreams("r1", "r2") as upstreams:
+        routes = gateway.publish(deployment(upstreams, {"r1": 50, "r2": 50}))
+        counts, envoy = ArmCounts(), EnvoyAdmin(gateway.ports.admin_port)
+        gateway.opened.append(envoy)
+        counts.follow(routes)
+        counts.add(envoy.scrape())
+        arms = gateway.split([f"u{number}" for number in range(60)])
+        slow = [user for user, release in arms.items() if release == "r2"][:16]
+        quick = [user for user, release in arms.items() if release == "r1"][:4]
+        with ThreadPoolExecutor(16) as shoppers:
+            held = shoppers.map(lambda user: gateway.ask(LATE.format(user)), slow)
+            assert [gateway.ask_for(user).release for user in quick] == ["r1"] * 4
+            answers = list(held)
+        refused = [answer for answer in answers if answer.status != 200]
+        assert 4 <= len(refused) < 16  # 8 are held and 4 wait; while connections are made, fewer are
+        assert {(answer.status, answer.headers["retry-after"]) for answer in refused} == {(503, "1")}
+        assert median(answer.took_ms for answer in refused) < 200  # they did not wait for the slow release
+        assert gateway.ask_for(slow[0]).release == "r2"
+        counts.add(envoy.scrape())
+        canary = next(arm for arm in counts.reports() if arm.release_id == "r2")
+        assert canary.errors_5xx_total == len(refused)  # what a rollout is judged by
 
 
 def test_a_slow_answer_counts_when_stable_has_none(gateway: Gateway) -> None:
