@@ -6,15 +6,27 @@ from pathlib import Path
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
 from django.views.decorators.http import require_GET
 
 from deployments_app.artifact_archive import archive_size, write_archive
-from deployments_app.services.artifacts import open_artifact
-from portal.core.errors import PortalError
+from deployments_app.gateway_api import agents_only, refuse
+from deployments_app.services.artifacts import addresses_to_keep, open_artifact
+from portal.core.errors import NotPermitted, PortalError
 from portal.core.problems import problem_http_response
+
+
+@agents_only
+@require_GET
+def gateway_artifacts(request: HttpRequest, *, only: str = "") -> HttpResponse:
+    """List the addresses of the artifacts that an environment's caches are to keep."""
+    environment = request.GET.get("backend", "")
+    if only not in ("", environment):
+        return refuse(request, NotPermitted("This token is for the gateways of another environment."))
+    found = addresses_to_keep(environment)
+    return JsonResponse({"artifacts": found}, headers={"Cache-Control": "no-store"})
 
 
 @login_not_required
@@ -41,5 +53,6 @@ async def _in_threads(files: list[Path]) -> AsyncIterator[bytes]:
 
 
 artifact_urlpatterns = [
+    path("artifacts", gateway_artifacts, name="gateway_artifacts"),
     path("artifacts/<str:release_id>/<str:digest>", gateway_artifact, name="gateway_artifact"),
 ]

@@ -24,9 +24,13 @@ class _Servers(Protocol):
 
 def artifact_url(release: _Release, servers: _Servers) -> str:
     """Make the address that a release's servers in a cluster fetch their artifact from."""
+    return settings.CLUSTER_PORTAL_URL + artifact_path(release, servers)
+
+
+def artifact_path(release: _Release, servers: _Servers) -> str:
+    """Make that address without the portal's own; caches in a cluster give the same."""
     signature = _sign(settings.SECRET_KEY, release, servers)
-    path = PATH.format(release=release.pk, digest=release.artifact_digest, signature=signature)
-    return f"{settings.CLUSTER_PORTAL_URL}{path}"
+    return PATH.format(release=release.pk, digest=release.artifact_digest, signature=signature)
 
 
 def is_signed(signature: str, release: _Release, servers: _Servers) -> bool:

@@ -36,7 +36,7 @@ def agents_only(view: View) -> View:
             refused = NotPermitted("Agents show the AGENT_TOKEN that the portal gave them.")
             refused.status, refused.code = 401, "not_authenticated"
             refused.headers["WWW-Authenticate"] = 'Bearer realm="aisle-agents"'
-            return _refuse(request, refused)
+            return refuse(request, refused)
         return view(request, **options)
 
     return login_not_required(csrf_exempt(guarded))
@@ -48,7 +48,7 @@ def gateway_routes(request: HttpRequest, *, only: str = "") -> HttpResponse:
     """Answer the present routes, or 304 when the agent has them."""
     scope = request.GET.get("backend", "local")
     if only not in ("", scope):
-        return _refuse(request, _OTHER)
+        return refuse(request, _OTHER)
     routes = routes_for_gateway(scope)
     tag = f'"{routes.version}"'
     if request.headers.get("If-None-Match") == tag:
@@ -67,16 +67,16 @@ def gateway_report(
     try:
         report = report_from_json(json.loads(request.body))
     except (WireError, ValueError, RecursionError) as error:
-        return _refuse(request, InvalidInput(f"The report cannot be read: {error}"))
+        return refuse(request, InvalidInput(f"The report cannot be read: {error}"))
     if not may_report(only, report):
-        return _refuse(request, _OTHER)
+        return refuse(request, _OTHER)
     record_gateway_report(report)
     if and_then is not None:
         and_then(report)
     return HttpResponse(status=204)
 
 
-def _refuse(request: HttpRequest, error: PortalError) -> HttpResponse:
+def refuse(request: HttpRequest, error: PortalError) -> HttpResponse:
     response = problem_http_response(request, error)
     for name, value in error.headers.items():
         response[name] = value

@@ -27,6 +27,7 @@ class ReleaseSpec:
     memory_mb, cpu_s: what each server may use (`plan_rules.Servers`); 0 is the backend's own limit, or none.
     signing_key: good only for this release's recommendation ids; it reaches the servers as a private file.
     artifact_url: where servers on other machines fetch the artifact; it opens this one and no other.
+    environment: whose gateways may ask the servers, and keep their artifact.
     replicas: how many servers; with `autoscale`, how many at least. change_request: who asked for it.
     """
 
@@ -43,6 +44,7 @@ class ReleaseSpec:
     replicas: int = 1
     autoscale: Autoscale | None = None
     artifact_url: str = field(default="", repr=False)
+    environment: str = ""
     change_request: str = ""
     memory_mb: int = 0
     cpu_s: int = 0

@@ -30,6 +30,7 @@ from deployments_app.backends.manifests import (
     ClusterSettings,
     Manifest,
     build_release,
+    cache_name,
     object_name,
     release_selector,
     service_address,
@@ -78,7 +79,7 @@ class KubernetesBackend:
             else:
                 self.cluster.apply(manifest)
         if spec.autoscale is None:
-            self._delete("HorizontalPodAutoscaler", spec.key)
+            self.cluster.delete("HorizontalPodAutoscaler", object_name(spec.key))
         self._note_written(spec.key, digest, there)
 
     def observe(self, key: ReleaseKey) -> WorkloadStatus:
@@ -93,8 +94,8 @@ class KubernetesBackend:
         if there is not None and "deletionTimestamp" in there["metadata"]:
             return  # the rest went before it, and its pods are ending
         for kind in (kind for kind in reversed(KINDS) if kind != "Deployment"):
-            self._delete(kind, key)
-        self._delete("Deployment", key)
+            self.cluster.delete(kind, object_name(key))
+        self.cluster.delete("Deployment", object_name(key))
 
     def loaded(self) -> list[ReleaseKey]:
         managed = f"app.kubernetes.io/managed-by={MANAGER},{RELEASE_LABEL}"
@@ -121,16 +122,12 @@ class KubernetesBackend:
 
     def remove_gateway(self, key: str) -> None:
         self._written.pop(self._place(key), None)
+        self.cluster.delete("Service", cache_name(key))
         for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
-            if self.cluster.get(kind, gateway_name(key)) is not None:
-                self.cluster.delete(kind, gateway_name(key))
+            self.cluster.delete(kind, gateway_name(key))
 
     def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
         return self.cluster.namespace, key
-
-    def _delete(self, kind: str, key: ReleaseKey) -> None:
-        if self.cluster.get(kind, object_name(key)) is not None:
-            self.cluster.delete(kind, object_name(key))
 
     def _note_written(self, key: str, digest: str, there: Manifest | None) -> None:
         generation = int(there["metadata"]["generation"]) if there else 0

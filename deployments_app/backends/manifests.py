@@ -31,21 +31,24 @@ MIB = 1024**2
 class ClusterSettings:
     """What the objects of every release share.
 
-    cache_url: the artifact cache inside the cluster, empty when there is none. drain_s: how long a server
-    goes on answering after it was told to end, longer than names in the cluster are kept.
+    drain_s: how long a server goes on answering after it was told to end, longer than names are kept.
     """
 
     image: str
     pull_policy: str = "IfNotPresent"
     drain_s: int = 10
     domain: str = "cluster.local"
-    cache_url: str = ""
     gateway_type: str = "ClusterIP"
 
 
 def object_name(key: str) -> str:
     """Name the objects of a release (or environment) by its id, as a DNS label."""
     return key.lower().replace("_", "-")
+
+
+def cache_name(environment: str) -> str:
+    """Name the Service of the caches beside an environment's gateways; pods of its namespace find it so."""
+    return f"gateway-{object_name(environment)}-cache"
 
 
 def service_address(key: ReleaseKey, namespace: str, domain: str) -> str:
@@ -155,7 +158,8 @@ def _secret(spec: ReleaseSpec, settings: ClusterSettings) -> dict[str, str]:
         "numba_cache_dir": "/tmp/kernels",  # noqa: S108 - the pod's own
     }
     parts = urlsplit(spec.artifact_url)
-    cached = f"{settings.cache_url}{parts.path}?{parts.query}" if settings.cache_url else ""
+    near = f"http://{cache_name(spec.environment)}:{CACHE_PORT}"
+    cached = f"{near}{parts.path}?{parts.query}" if spec.environment else ""
     sources = [url for url in (cached, spec.artifact_url) if url]
     return encode(
         {

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 from deployments_app.backends.base import GatewaySpec
 from deployments_app.backends.manifests import (
+    CACHE_PORT,
     MANAGER,
     MIB,
     ClusterSettings,
     Manifest,
+    cache_name,
     container_security,
     encode,
     labels,
@@ -60,6 +62,7 @@ def build_gateway(spec: GatewaySpec, settings: ClusterSettings) -> list[Manifest
         _object("v1", "Secret", spec, {"type": "Opaque", "data": secret}),
         _object("networking.k8s.io/v1", "NetworkPolicy", spec, {"spec": _network_policy(spec, selector)}),
         _object("v1", "Service", spec, {"spec": _service(spec, settings)}),
+        _cache_service(spec),
         _object("apps/v1", "Deployment", spec, {"spec": _deployment(spec, settings, selector, secret)}),
         _object("policy/v1", "PodDisruptionBudget", spec, {"spec": budget}),
     ]
@@ -82,6 +85,15 @@ def _service(spec: GatewaySpec, settings: ClusterSettings) -> Manifest:
     }
 
 
+def _cache_service(spec: GatewaySpec) -> Manifest:
+    """Build the Service of the caches: they help while a gateway is not ready for shoppers, too."""
+    ports = [{"name": "artifacts", "port": CACHE_PORT, "targetPort": "artifacts", "protocol": "TCP"}]
+    selector = {ENVIRONMENT_LABEL: spec.key, "app.kubernetes.io/component": "gateway"}
+    content = {"spec": {"selector": selector, "ports": ports, "publishNotReadyAddresses": True}}
+    made = _object("v1", "Service", spec, content)
+    return {**made, "metadata": {**made["metadata"], "name": cache_name(spec.key)}}
+
+
 def _network_policy(spec: GatewaySpec, selector: Manifest) -> Manifest:
     """Let in shoppers; let out to names, to model servers and to the portal."""
     servers = {"app.kubernetes.io/part-of": "aisle", "app.kubernetes.io/component": "model-server"}
@@ -90,7 +102,13 @@ def _network_policy(spec: GatewaySpec, selector: Manifest) -> Manifest:
     return {
         "podSelector": selector,
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"ports": [{"protocol": "TCP", "port": PORT}]}],
+        "ingress": [
+            {"ports": [{"protocol": "TCP", "port": PORT}]},
+            {
+                "from": [{"podSelector": {"matchLabels": servers}}],
+                "ports": [{"protocol": "TCP", "port": CACHE_PORT}],
+            },
+        ],
         "egress": [
             {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
             {
@@ -141,9 +159,9 @@ def _pod(spec: GatewaySpec, settings: ClusterSettings, selector: Manifest) -> Ma
                 "labelSelector": selector,
             }
         ],
-        "containers": [{**_envoy(), **shared}, {**_agent(spec), **shared}],
+        "containers": [{**_envoy(), **shared}, {**_agent(spec), **shared}, {**_cache(spec), **shared}],
         "volumes": [
-            {"name": "home", "emptyDir": {}},
+            *({"name": name, "emptyDir": {}} for name in ("home", "artifacts")),
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
     }
@@ -177,14 +195,13 @@ def _agent(spec: GatewaySpec) -> Manifest:
         "GATEWAY_BACKEND": spec.key,
     }
     name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
-    token = {"secretKeyRef": {"name": gateway_name(spec.key), "key": "token"}}
     return {
         "name": "agent",
         "args": ["python", "-m", "deployments_app.agent"],
         "env": [
             *({"name": key, "value": value} for key, value in plain.items()),
             {"name": "AGENT_ID", "valueFrom": name},
-            {"name": "AGENT_TOKEN", "valueFrom": token},
+            _token(spec),
         ],
         # Ready once it has had routes from the portal: a gateway without any would refuse every shopper.
         "readinessProbe": {
@@ -197,3 +214,26 @@ def _agent(spec: GatewaySpec) -> Manifest:
         "resources": resources("50m", 96 * MIB, 256 * MIB),
         "volumeMounts": [mount("home", HOME, writes=True), mount("tmp", "/tmp", writes=True)],  # noqa: S108
     }
+
+
+def _cache(spec: GatewaySpec) -> Manifest:
+    """Build the artifact cache; it says nothing of readiness, since shoppers can do without it."""
+    plain = {
+        "AISLE_HOME": HOME,
+        "PORTAL_URL": spec.portal_url,
+        "GATEWAY_BACKEND": spec.key,
+        "CACHE_PORT": str(CACHE_PORT),
+    }
+    return {
+        "name": "cache",
+        "args": ["python", "-m", "deployments_app.artifact_cache"],
+        "ports": [{"name": "artifacts", "containerPort": CACHE_PORT, "protocol": "TCP"}],
+        "env": [*({"name": key, "value": value} for key, value in plain.items()), _token(spec)],
+        "resources": resources("20m", 64 * MIB, 512 * MIB),
+        "volumeMounts": [mount("artifacts", HOME, writes=True), mount("tmp", "/tmp", writes=True)],  # noqa: S108
+    }
+
+
+def _token(spec: GatewaySpec) -> Manifest:
+    reference = {"secretKeyRef": {"name": gateway_name(spec.key), "key": "token"}}
+    return {"name": "AGENT_TOKEN", "valueFrom": reference}

@@ -5,7 +5,7 @@ from pathlib import Path
 from django.db import transaction
 
 from deployments_app.artifact_archive import archive_files
-from deployments_app.artifact_keys import is_signed
+from deployments_app.artifact_keys import artifact_path, is_signed
 from deployments_app.models import Release, Workload
 from deployments_app.models.deployments import new_nonce
 from deployments_app.services.workloads import wake_deployment
@@ -30,6 +30,13 @@ def open_artifact(release_id: str, digest: str, signature: str) -> list[Path]:
         return archive_files(tree_path(digest))
     except OSError as error:
         raise NotFound("The store has lost this artifact. Restore it from a backup.") from error
+
+
+def addresses_to_keep(environment_id: str) -> list[str]:
+    """List where the artifacts of an environment's releases are fetched, without the portal's own address."""
+    rows = Workload.objects.filter(release__deployment__environment=environment_id, is_wanted=True)
+    found = [artifact_path(row.release, row) for row in rows.select_related("release")]
+    return sorted(found)
 
 
 def revoke_artifact_addresses(actor: Actor, shop: Shop, release: Release) -> None:

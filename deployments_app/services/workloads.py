@@ -55,6 +55,7 @@ def release_spec(release: Release, servers: Workload | None = None) -> ReleaseSp
         algorithm=version.algorithm,
         signing_key=recommendation_key(release.pk),
         artifact_url=artifact_url(release, servers) if servers is not None else "",
+        environment=release.deployment.environment_id,
         change_request=str(release.config.get("promotion", "")),
         replicas=asked.replicas,
         memory_mb=asked.memory_mb,
@@ -89,8 +90,15 @@ def look_after(released: Release) -> Workload:
         backend.apply(spec)
         status = backend.observe(spec.key)
     except BackendError as error:
-        status = WorkloadStatus(desired=spec.replicas, reason=error.detail, exists=True)
+        return note_silence(servers, error.detail)
     return note_status(released, status, replicas=spec.replicas)
+
+
+def note_silence(servers: Workload, reason: str) -> Workload:
+    """Write why nothing could be seen: what was last seen still stands, for the servers may well be fine."""
+    Workload.objects.filter(pk=servers.pk).update(reason=reason[:300])
+    servers.refresh_from_db()
+    return servers
 
 
 def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> Workload:

@@ -1,6 +1,7 @@
 """An artifact travels whole or not at all, to whoever holds its address while its release is there."""
 
 import io
+import json
 import shutil
 import tarfile
 import threading
@@ -12,8 +13,10 @@ from django.urls import reverse
 
 from deployments_app import fetch_artifact
 from deployments_app.artifact_archive import archive_files, archive_size, write_archive
+from deployments_app.artifact_cache import ArtifactCache, make_server
 from deployments_app.artifact_keys import artifact_url
 from deployments_app.fetch_artifact import Unavailable, Unusable, fetch
+from deployments_app.gateway_tokens import environment_token
 from deployments_app.models import Workload
 from deployments_app.services.artifacts import revoke_artifact_addresses
 from deployments_app.services.workloads import look_after
@@ -36,6 +39,7 @@ def give():
         def do_GET(self):
             body = answers.get(self.path)
             self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             with suppress(ConnectionError):  # whoever heard enough hangs up
                 self.wfile.write(body or b"")
@@ -122,6 +126,41 @@ def test_the_command_says_what_came_of_it(artifact, give, tmp_path, capsys, monk
     assert "has the digest" in capsys.readouterr().err
 
 
+def test_a_cache_keeps_what_the_portal_lists_and_gives_it_to_whoever_has_the_address(
+    artifact, give, tmp_path
+):
+    body = packed(artifact.folder)
+    path = f"/gateway/v1/artifacts/rel_1/{artifact.digest}?signature=abc"
+    portal = give(path, body).removesuffix(path)
+
+    def list_(*paths):
+        give("/gateway/v1/artifacts?backend=env_1", json.dumps({"artifacts": paths}).encode())
+
+    cache = ArtifactCache(tmp_path / "kept", portal, "env_1.token", "env_1")
+    assert not cache.refresh()  # the portal does not answer yet
+    list_(path)
+    assert cache.refresh()
+    give(path, None)
+    with make_server(cache, ("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        near = f"http://127.0.0.1:{server.server_address[1]}"
+        fetch([near + path], artifact.digest, tmp_path / "model")
+        for wrong in (path[:-1], path + "x", path.replace("rel_1", "rel_2"), "/"):
+            with pytest.raises(Unavailable, match="answered 404"):
+                fetch([near + wrong], artifact.digest, tmp_path / "other", rounds=1)
+        list_(path.replace("abc", "renewed"))
+        assert cache.refresh()
+        with pytest.raises(Unavailable, match="answered 404"):
+            fetch([near + path], artifact.digest, tmp_path / "other", rounds=1)
+        server.shutdown()
+        thread.join()
+    assert load_artifact(tmp_path / "model", artifact.digest).algorithm == "popularity"
+    list_()
+    assert cache.refresh()
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
 def test_an_address_opens_one_artifact_until_its_release_is_retired(world, client):
     release, other = world.make_live(), world.make_live(world.version())
     for each in (release, other):
@@ -151,6 +190,13 @@ def test_an_address_opens_one_artifact_until_its_release_is_retired(world, clien
     assert ask(url)[0] == 404
     servers.refresh_from_db()
     renewed = artifact_url(release, servers)
+    token = environment_token(world.environment.pk)
+    listed = reverse("gateway_artifacts") + f"?backend={world.environment.pk}"
+    for given, status in ((token, 200), (environment_token("env_other"), 403), ("", 401)):
+        answer = client.get(listed, headers={"Authorization": f"Bearer {given}"})
+        assert answer.status_code == status
+        if status == 200:
+            assert renewed.endswith(tuple(answer.json()["artifacts"]))
     assert ask(renewed)[0] == 200
     servers.delete()
     assert ask(renewed)[0] == 404

@@ -28,9 +28,10 @@ SPEC = ReleaseSpec(
     replicas=2,
     autoscale=Autoscale(max_replicas=5),
     artifact_url="https://aisle.example/gateway/v1/artifacts/rel_01KAQ/abab?signature=s1gn3d",
+    environment="env_01KAQ",
     change_request="pro_01KAQ",
 )
-SETTINGS = ClusterSettings("registry.example/aisle:1", cache_url="http://gateway-env-1-cache.prod.svc:8081")
+SETTINGS = ClusterSettings("registry.example/aisle:1")
 
 
 def check_golden(name, found):
@@ -58,8 +59,8 @@ def test_the_objects_of_an_environments_gateways_are_the_golden_ones():
     check_golden("gateway", objects)
     assert "t0k3n" not in json.dumps([each for each in objects if each["kind"] != "Secret"])
     again = build_gateway(replace(spec, token="another"), SETTINGS)
-    deployment = GATEWAY_KINDS.index("Deployment")
-    assert again[deployment]["spec"]["template"] != objects[deployment]["spec"]["template"]
+    old, new = (next(each for each in found if each["kind"] == "Deployment") for found in (objects, again))
+    assert old["spec"]["template"] != new["spec"]["template"]
 
 
 def test_only_the_secret_holds_secrets():
@@ -70,7 +71,7 @@ def test_only_the_secret_holds_secrets():
     assert "s1gn3d" not in rest
     files = {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
     assert json.loads(files["sources.json"]) == [
-        "http://gateway-env-1-cache.prod.svc:8081/gateway/v1/artifacts/rel_01KAQ/abab?signature=s1gn3d",
+        "http://gateway-env-01kaq-cache:8081/gateway/v1/artifacts/rel_01KAQ/abab?signature=s1gn3d",
         SPEC.artifact_url,
     ]
 

@@ -113,6 +113,7 @@ def test_a_backend_that_does_not_answer_changes_nothing_but_the_reason(world, to
     world.reconcile()
     row = Workload.objects.get(release=live)
     assert row.reason == "The cluster does not answer."
+    assert row.is_ready
     assert row.endpoints == ["127.0.0.1:20001"]
 
 

@@ -328,6 +328,7 @@ OPEN: dict[str, dict[str, tuple[int, int]]] = {
 KNOWS_WHO = {"sign_in"}  # whoever is signed in is sent on, by any method
 ASKS_WHO_FIRST = {"start", "password", "sign_out"}  # whoever is not signed in is sent to do so, by any method
 AGENTS = {
+    "gateway_artifacts": "GET",
     "gateway_routes": "GET",
     "gateway_shoppers": "GET",
     "gateway_report": "POST",

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from kubernetes.client import AppsV1Api, CoreV1Api, V1DeleteOptions
+from kubernetes.client import ApiClient, AppsV1Api, Configuration, CoreV1Api, V1DeleteOptions
 from kubernetes.stream import stream
 
 from deployments_app.backends.kubernetes_api import Cluster, open_cluster
@@ -47,6 +47,16 @@ class TestCluster:
                 with contextlib.suppress(OSError), socket.create_server((each.address, 0)):
                     return str(each.address)
         return socket.gethostbyname(socket.gethostname())
+
+    def client_of(self, account: str) -> ApiClient:
+        """Make a client that is nobody but a service account of the namespace."""
+        asked = {"spec": {"expirationSeconds": 600}}
+        made = self.core.create_namespaced_service_account_token(account, self.namespace, asked)
+        own = self.api._client.configuration
+        configuration = Configuration(host=own.host, ssl_ca_cert=own.ssl_ca_cert)
+        configuration.api_key = {"BearerToken": f"Bearer {made.status.token}"}
+        configuration.retries = False
+        return ApiClient(configuration)
 
     def pods(self, release: str) -> list[Any]:
         return self.core.list_namespaced_pod(

@@ -3,17 +3,25 @@
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from deployments_app.backends.base import ReleaseSpec
+from deployments_app.backends.manifests_gateway import gateway_name
+from deployments_app.testing import wait_until
+from engine.tests.serving_process import make_artifact
+from tests.cluster.artifact_server import serving
 from tests.cluster.cluster import TestCluster
 from tests.cluster.relay import relaying
 from tests.running_stack import RunningStack
 from tests.services import separate_stack
 from tests.shops import LiveShop, open_live_shop, write_files
 
+numbers = count(1)
 collect_ignore_glob = [] if os.environ.get("AISLE_TEST_IMAGE") else ["test_*.py"]
 
 
@@ -56,3 +64,50 @@ def shop(cluster_stack: RunningStack, files: tuple[Path, Path]) -> Iterator[Live
     opened.versions = opened.train(opened.upload(*files), "popularity", "item_knn")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def gateway(shop, cluster):
+    """Wait for the environment's gateways; return the address of their Service's NodePort."""
+
+    def address():
+        seen = shop.see_environment()
+        return seen["gateways_ready"] == 2 and seen["gateways_address"]
+
+    wait_until(address, within_s=90, what="both gateways are ready", every_s=0.5)
+    service = cluster.api.get("Service", gateway_name(shop.environment))
+    return f"http://127.0.0.1:{service['spec']['ports'][0]['nodePort']}"
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory):
+    return make_artifact(tmp_path_factory.mktemp("artifact") / "model", "popularity")
+
+
+@pytest.fixture(scope="session")
+def source(artifact, cluster):
+    with serving(artifact.folder, cluster.address) as url:
+        yield url
+
+
+@pytest.fixture
+def new_spec(artifact, source):
+    def make(**changes) -> ReleaseSpec:
+        number = next(numbers)
+        spec = ReleaseSpec(
+            key=f"rel_{number}",
+            artifact=artifact.folder,
+            digest=artifact.digest,
+            release_number=number,
+            deployment_id="dep_1",
+            shop="shop",
+            model="shop-main",
+            model_version=1,
+            algorithm="popularity",
+            signing_key="0123456789abcdef" * 4,
+            artifact_url=f"{source}/artifacts/rel_{number}?signature=none",
+            change_request="pro_1",
+        )
+        return replace(spec, **changes)
+
+    return make

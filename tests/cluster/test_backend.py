@@ -2,53 +2,12 @@
 
 import http.client
 import json
-from dataclasses import replace
-from itertools import count
 
 import pytest
 
-from deployments_app.backends.base import ReleaseSpec
 from deployments_app.backends.kubernetes import KubernetesBackend
 from deployments_app.backends.manifests import KINDS, ClusterSettings, object_name
 from deployments_app.testing import BackendContract, wait_until
-from engine.tests.serving_process import make_artifact
-from tests.cluster.artifact_server import serving
-
-numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
-    return make_artifact(tmp_path_factory.mktemp("artifact") / "model", "popularity")
-
-
-@pytest.fixture(scope="module")
-def source(artifact, cluster):
-    with serving(artifact.folder, cluster.address) as url:
-        yield url
-
-
-@pytest.fixture
-def new_spec(artifact, source):
-    def make(**changes) -> ReleaseSpec:
-        number = next(numbers)
-        spec = ReleaseSpec(
-            key=f"rel_{number}",
-            artifact=artifact.folder,
-            digest=artifact.digest,
-            release_number=number,
-            deployment_id="dep_1",
-            shop="shop",
-            model="shop-main",
-            model_version=1,
-            algorithm="popularity",
-            signing_key="0123456789abcdef" * 4,
-            artifact_url=f"{source}/artifacts/rel_{number}?signature=none",
-            change_request="pro_1",
-        )
-        return replace(spec, **changes)
-
-    return make
 
 
 class TestKubernetesBackend(BackendContract):

@@ -15,19 +15,6 @@ USERS = [f"u{number}" for number in range(500)]
 
 
 @pytest.fixture(scope="module")
-def gateway(shop, cluster):
-    """Wait for the environment's gateways; return the address of their Service's NodePort."""
-
-    def address():
-        seen = shop.see_environment()
-        return seen["gateways_ready"] == 2 and seen["gateways_address"]
-
-    wait_until(address, within_s=90, what="both gateways are ready", every_s=0.5)
-    service = cluster.api.get("Service", gateway_name(shop.environment))
-    return f"http://127.0.0.1:{service['spec']['ports'][0]['nodePort']}"
-
-
-@pytest.fixture(scope="module")
 def live(shop, gateway):
     """Make the first version live, at once."""
     shop.go_live(shop.versions[0], AT_ONCE)
@@ -85,6 +72,30 @@ def test_a_pod_that_is_deleted_comes_back_and_its_shoppers_wait_for_nothing(live
     wait_until(lambda: ask(gateway, live) is not None, within_s=30, what="it serves")
     print(f"serving again after {time.monotonic() - began:.1f} s")
     assert cluster.api.get("Deployment", object_name(release)) is not None
+
+
+def test_a_pod_that_is_deleted_while_the_portal_is_stopped_comes_back(live, gateway, cluster):
+    """Its artifact is kept beside the gateways, and they find it by its name."""
+    release = live.program.get(f"deployments/{live.deployment}")["stable"]["id"]
+    gateways = cluster.core.list_namespaced_pod(
+        cluster.namespace, label_selector="app.kubernetes.io/component=gateway"
+    ).items
+    digest = live.program.get(f"releases/{release}")["artifact_digest"]
+    for pod in gateways:
+        wait_until(
+            lambda name=pod.metadata.name: (
+                digest in cluster.run_in(name, "ls", "/var/lib/aisle/artifacts", container="cache")
+            ),
+            within_s=20,
+            what="the cache has it",
+        )
+    with live.stack.held("web", "worker-deploy", "dispatcher"):
+        before = {pod.metadata.name for pod in cluster.pods(release)}
+        for name in before:
+            cluster.core.delete_namespaced_pod(name, cluster.namespace, grace_period_seconds=0)
+        wait_until(lambda: ask(gateway, live) is None, within_s=20, what="nobody serves", every_s=0.2)
+        wait_until(lambda: ask(gateway, live) is not None, within_s=60, what="somebody does again")
+        assert {pod.metadata.name for pod in cluster.pods(release)}.isdisjoint(before)
 
 
 def test_gateways_that_are_deleted_come_back(live, gateway, cluster):
