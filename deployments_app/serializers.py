@@ -45,6 +45,19 @@ class NewEnvironmentSerializer(StrictSerializer):
     keep_warm_s = serializers.IntegerField(min_value=0, required=False)
 
 
+class RightSerializer(serializers.Serializer):
+    verb = serializers.CharField()
+    group = serializers.CharField()
+    resource = serializers.CharField()
+    is_allowed = serializers.BooleanField()
+
+
+class AccessSerializer(serializers.Serializer):
+    rights = RightSerializer(many=True)
+    role = serializers.CharField(help_text="The Role that grants what is missing, or all of it: YAML.")
+    problem = serializers.CharField()
+
+
 class ReleaseSerializer(serializers.ModelSerializer):
     deployment = serializers.CharField(source="deployment_id", read_only=True)
     model_version = serializers.CharField(source="model_version_id", read_only=True)

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from deployments_app.views import approvals, history, placements, rollouts
+from deployments_app.views import approvals, environments, history, placements, rollouts
 
 urlpatterns: list[URLPattern] = [
     path("approvals", approvals.approvals, name="approvals"),
@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern] = [
     path("approvals/<str:promotion_id>/decide", approvals.promotion_decide, name="promotion_decide"),
     path("deployments", placements.deployment_list, name="deployment_list"),
     path("deployments/new", placements.deployment_new, name="deployment_new"),
+    path("environments/<str:environment_id>", environments.environment_detail, name="environment_detail"),
     path("deployments/<str:deployment_id>", placements.deployment_detail, name="deployment_detail"),
     path("deployments/<str:deployment_id>/status", placements.deployment_status, name="deployment_status"),
     path("deployments/<str:deployment_id>/rollback", rollouts.roll_back, name="deployment_rollback"),

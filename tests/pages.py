@@ -37,6 +37,7 @@ FOLLOWED = {
     "request": ("approvals-open", r"/approvals/pro_\w+$", ""),
     "request-decided": ("approvals-decided", r"/approvals/pro_\w+$", ""),
     "deployment": ("releases", r"/deployments/dep_\w+$", ""),
+    "environment": ("deployment", r"/environments/env_\w+$", ""),
     "rollout": ("deployment", r"/rollouts/rol_\w+$", ""),
     "rollout-first": ("deployment", r"/rollouts/rol_\w+$", "Release 1"),
     "rollback": ("deployment", r"/rollouts/rol_\w+$", "Back to release"),

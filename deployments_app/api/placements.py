@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from deployments_app import selectors
 from deployments_app.serializers import (
+    AccessSerializer,
     DeploymentSerializer,
     EnvironmentSerializer,
     FeedSerializer,
@@ -22,7 +23,7 @@ from deployments_app.serializers import (
     ServingKeySerializer,
     ShownServingKeySerializer,
 )
-from deployments_app.services import artifacts, environments, keys, rollbacks
+from deployments_app.services import access, artifacts, environments, keys, rollbacks
 from portal.core.api import ApiView, accepted
 from portal.core.permissions import authorize
 
@@ -41,6 +42,15 @@ class EnvironmentsView(ApiView):
     def post(self, request: Request) -> Response:
         made = environments.create_environment(self.actor, self.shop, **self.read(NewEnvironmentSerializer))
         return Response(EnvironmentSerializer(made).data, status=201)
+
+
+class EnvironmentAccessView(ApiView):
+    """What Aisle's account may do where the environment runs, and the Role that grants what is missing."""
+
+    @extend_schema(responses=AccessSerializer, operation_id="environments_access")
+    def get(self, request: Request, environment_id: str) -> Response:
+        found = selectors.environment(self.shop, environment_id)
+        return Response(AccessSerializer(access.check_access(self.actor, self.shop, found)).data)
 
 
 class DeploymentsView(ApiView):
@@ -158,6 +168,11 @@ class ReleaseAddressView(ApiView):
 
 urlpatterns = [
     path("environments", EnvironmentsView.as_view(), name="api_environments"),
+    path(
+        "environments/<str:environment_id>/access",
+        EnvironmentAccessView.as_view(),
+        name="api_environment_access",
+    ),
     path("deployments", DeploymentsView.as_view(), name="api_deployments"),
     path("deployments/<str:deployment_id>", DeploymentView.as_view(), name="api_deployment"),
     path(

@@ -114,6 +114,29 @@ class GatewayBackend(Protocol):
         """Make them go; call again until `exists` is false."""
 
 
+@dataclass(frozen=True)
+class Right:
+    """One thing that a backend's account may do, or may not."""
+
+    verb: str
+    group: str
+    resource: str
+    is_allowed: bool = True
+
+
+@runtime_checkable
+class GuardedBackend(Protocol):
+    """A backend whose account has to be allowed what it does."""
+
+    namespace: str
+
+    def list_rights(self) -> list[Right]:
+        """Ask for every right that it needs whether it has it."""
+
+    def role(self, rights: list[Right]) -> str:
+        """Write what an administrator applies so that these rights are there, as YAML; all when empty."""
+
+
 class DeploymentBackend(Protocol):
     """Runs model servers. Idempotent, returns fast, never touches the database.
 

@@ -8,10 +8,11 @@ is how long an edit by somebody else may stand.
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import yaml
 from django.conf import settings
 
 from deployments_app.backends.base import (
@@ -19,6 +20,7 @@ from deployments_app.backends.base import (
     GatewayStatus,
     ReleaseKey,
     ReleaseSpec,
+    Right,
     WorkloadStatus,
 )
 from deployments_app.backends.kubernetes_api import Cluster, open_cluster
@@ -41,6 +43,7 @@ from deployments_app.backends.manifests_gateway import (
     gateway_name,
     gateway_selector,
 )
+from deployments_app.backends.manifests_role import build_role, needed_rights
 
 WRITE_EVERY_S = 10.0
 
@@ -99,7 +102,7 @@ class KubernetesBackend:
 
     def loaded(self) -> list[ReleaseKey]:
         managed = f"app.kubernetes.io/managed-by={MANAGER},{RELEASE_LABEL}"
-        found = (each for kind in ("Deployment", "Secret") for each in self.cluster.find(kind, managed))
+        found = (each for kind in ("Deployment", KINDS[0]) for each in self.cluster.find(kind, managed))
         return sorted({each["metadata"]["labels"][RELEASE_LABEL] for each in found})
 
     def apply_gateway(self, spec: GatewaySpec) -> None:
@@ -125,6 +128,20 @@ class KubernetesBackend:
         self.cluster.delete("Service", cache_name(key))
         for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
             self.cluster.delete(kind, gateway_name(key))
+
+    @property
+    def namespace(self) -> str:
+        return self.cluster.namespace
+
+    def list_rights(self) -> list[Right]:
+        return [
+            replace(right, is_allowed=self.cluster.may(right.verb, right.group, right.resource))
+            for right in needed_rights()
+        ]
+
+    def role(self, rights: list[Right]) -> str:
+        text: str = yaml.safe_dump(build_role(self.namespace, rights), sort_keys=False)
+        return text
 
     def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
         return self.cluster.namespace, key

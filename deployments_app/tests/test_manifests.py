@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deployments_app.backends.base import Autoscale, GatewaySpec, ReleaseSpec
+from deployments_app.backends.base import Autoscale, GatewaySpec, ReleaseSpec, Right
 from deployments_app.backends.kubernetes_reasons import read_status
 from deployments_app.backends.manifests import KINDS, ClusterSettings, build_release
 from deployments_app.backends.manifests_gateway import GATEWAY_KINDS, build_gateway
+from deployments_app.backends.manifests_role import build_role
 
 GOLDEN = Path(__file__).with_name("golden")
 SPEC = ReleaseSpec(
@@ -61,6 +62,22 @@ def test_the_objects_of_an_environments_gateways_are_the_golden_ones():
     again = build_gateway(replace(spec, token="another"), SETTINGS)
     old, new = (next(each for each in found if each["kind"] == "Deployment") for found in (objects, again))
     assert old["spec"]["template"] != new["spec"]["template"]
+
+
+def test_the_role_is_the_golden_one_and_grants_nothing_outside_of_it():
+    role = build_role("prod")
+    check_golden("role", role)
+    verbs = {
+        (group, each): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for each in rule["resources"]
+    }
+    assert "*" not in str(role)
+    assert verbs["", "secrets"] == {"create", "patch", "delete"}
+    assert build_role("prod", [Right("list", "", "pods")])["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    ]
 
 
 def test_only_the_secret_holds_secrets():

@@ -292,3 +292,14 @@ def test_a_comment_no_database_can_hold_is_refused_in_place(world, visit, asked)
     assert "Null characters are not allowed." in page.text_
     visit("analyst", "promotion_new", query="?version=%00", status=404)
     visit("approver", "promotion_detail", asked.pk, query="?shopper=٣")
+
+
+def test_an_environment_says_where_it_runs_and_what_aisle_may_do_there(visit, world, settings):
+    page = visit("viewer", "environment_detail", world.environment.pk)
+    assert "runs on this machine" in page.text_
+    settings.DEPLOYMENT_BACKENDS = {"local": "deployments_app.tests.told_backend.GuardedToldBackend"}
+    page = visit("viewer", "environment_detail", world.environment.pk)
+    assert "1 right missing" in page.text_
+    assert "✖" in page.text_
+    assert "not needed" in page.text_
+    assert "grant list" in page.text_

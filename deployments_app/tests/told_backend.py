@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from deployments_app.backends.base import ReleaseSpec, WorkloadStatus
+from deployments_app.backends.base import ReleaseSpec, Right, WorkloadStatus
 from portal.core.errors import BackendError
 
 
@@ -49,3 +49,15 @@ class ToldBackend:
         self.told.calls.append((call, key))
         if self.told.error:
             raise BackendError(self.told.error)
+
+
+class GuardedToldBackend(ToldBackend):
+    """One that has to be allowed what it does, and is not allowed everything."""
+
+    namespace = "prod"
+
+    def list_rights(self) -> list[Right]:
+        return [Right("get", "apps", "deployments"), Right("list", "", "pods", is_allowed=False)]
+
+    def role(self, rights: list[Right]) -> str:
+        return "\n".join(f"grant {right.verb} {right.resource}" for right in rights)

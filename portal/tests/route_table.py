@@ -163,6 +163,7 @@ ROUTES: dict[str, Route] = {
         GET=read("deployments.write"),
         POST=do("deployments.write", 302, {"name": "Cart", "slug": "cart", "environment": "@environment"}),
     ),
+    "environment_detail": page("environment", GET=read("rollouts.read")),
     "deployment_detail": page("deployment", GET=read("rollouts.read")),
     "deployment_status": page("deployment", GET=read("rollouts.read")),
     "time_machine": page("deployment", GET=read("rollouts.read")),
@@ -245,6 +246,7 @@ ROUTES: dict[str, Route] = {
     "api_environments": api(
         GET=read("rollouts.read"), POST=do("deployments.write", 201, {"slug": "stage", "name": "Stage"})
     ),
+    "api_environment_access": api("environment", GET=read("rollouts.read")),
     "api_deployments": api(
         GET=read("rollouts.read"),
         POST=do("deployments.write", 201, {"environment": "@environment", "slug": "cart", "name": "Cart"}),

@@ -8,7 +8,14 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from kubernetes.client import ApiClient, AppsV1Api, Configuration, CoreV1Api, V1DeleteOptions
+from kubernetes.client import (
+    ApiClient,
+    AppsV1Api,
+    Configuration,
+    CoreV1Api,
+    RbacAuthorizationV1Api,
+    V1DeleteOptions,
+)
 from kubernetes.stream import stream
 
 from deployments_app.backends.kubernetes_api import Cluster, open_cluster
@@ -57,6 +64,16 @@ class TestCluster:
         configuration.api_key = {"BearerToken": f"Bearer {made.status.token}"}
         configuration.retries = False
         return ApiClient(configuration)
+
+    def grant(self, account: str, role: dict[str, Any]) -> None:
+        """Make a Role, and bind it to a service account of the namespace."""
+        name = role["metadata"]["name"]
+        api = RbacAuthorizationV1Api(self.api._client)
+        api.create_namespaced_role(self.namespace, role)
+        subject = {"kind": "ServiceAccount", "name": account, "namespace": self.namespace}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        binding = {"metadata": {"name": name}, "subjects": [subject], "roleRef": reference}
+        api.create_namespaced_role_binding(self.namespace, binding)
 
     def pods(self, release: str) -> list[Any]:
         return self.core.list_namespaced_pod(

@@ -4,6 +4,7 @@ import time
 import urllib.request
 
 import pytest
+import yaml
 
 from deployments_app.backends.kubernetes import KubernetesBackend
 from deployments_app.backends.kubernetes_api import Cluster, Refused
@@ -81,18 +82,31 @@ def test_a_quota_that_is_used_up_is_named_and_room_puts_it_right(backend, releas
     await_ready(backend, spec)
 
 
-def test_what_aisle_may_not_do_is_named(cluster, new_spec):
+def test_what_aisle_may_not_do_is_named_and_the_role_that_it_prints_is_enough(cluster, new_spec):
     """With the account of a pod, which has no rights: the sentence says what it may not, and where."""
     powerless = cluster.client_of("default")
     try:
         forbidden = KubernetesBackend(
-            cluster=Cluster(powerless, cluster.namespace), options=ClusterSettings(cluster.image)
+            cluster=Cluster(powerless, cluster.namespace), options=ClusterSettings(cluster.image, drain_s=1)
         )
+        assert not any(right.is_allowed for right in forbidden.list_rights())
         with pytest.raises(
             Refused, match=r"Aisle may not read the Deployment .* in the namespace"
         ) as refusal:
             forbidden.apply(new_spec())
         assert refusal.value.retryable
+        cluster.grant("default", yaml.safe_load(forbidden.role([])))
+        wait_until(
+            lambda: all(right.is_allowed for right in forbidden.list_rights()), within_s=10, what="it may all"
+        )
+        spec = new_spec()
+        await_ready(forbidden, spec)
+        assert forbidden.loaded() == [spec.key]
+        wait_until(
+            lambda: forbidden.remove(spec.key) or not forbidden.observe(spec.key).exists,
+            within_s=60,
+            what="it is gone",
+        )
     finally:
         powerless.rest_client.close()
 

@@ -32,6 +32,10 @@ def ask(gateway, shop, user="u1"):
         return None
 
 
+def measured(shop, rollout):
+    return {"gateways": {}} | shop.program.get(f"rollouts/{rollout['id']}")["measured"]
+
+
 def test_canary_promotion_and_rollback_fail_no_request(live, gateway, cluster):
     """10 % → 50 % → 100 %, then one click back; and what the rollback took, as the gateways measured it."""
     traffic = live.traffic(USERS, rate=60, gateway_url=gateway)
@@ -40,16 +44,14 @@ def test_canary_promotion_and_rollback_fail_no_request(live, gateway, cluster):
         live.go_live(live.versions[1], QUICK)
         time.sleep(1)
         back = live.people["operator"].post(f"deployments/{live.deployment}/rollback", {"to_release": None})
-        done = live.wait_rollout(back["id"], "succeeded")
-        time.sleep(1)
+        live.wait_rollout(back["id"], "succeeded")
+        wait_until(lambda: len(measured(live, back)["gateways"]) == 2, within_s=10, what="both have measured")
     finally:
         traffic.stop()
     assert traffic.failures == {}
     assert set(traffic.answers) == {1, 2}
     assert ask(gateway, live)["release"] == 1
-    measured = done["measured"]
-    print(f"{traffic.total} requests, none failed; rollback: {measured}")
-    assert len(measured["gateways"]) == 2
+    print(f"{traffic.total} requests, none failed; rollback: {measured(live, back)}")
     assert cluster.api.warnings == []
 
 
