@@ -33,7 +33,12 @@ ENTRIES = (
     Entry("Train", "flask-conical", "run_list", ("run_", "compare")),
     Entry("Models", "box", "model_list", ("model", "version_")),
     Entry("Approvals", "badge-check", "approvals", ("approvals", "promotion"), counts_approvals=True),
-    Entry("Releases", "split", "deployment_list", ("deployment", "rollout", "release", "live_", "consistency", "time_machine")),
+    Entry(
+        "Releases",
+        "split",
+        "deployment_list",
+        ("deployment", "rollout", "release", "live_", "consistency", "time_machine"),
+    ),
     Entry("Integrate", "plug", "integrate", ("integrate", "api_docs"), second=True),
     Entry("Activity", "scroll-text", "activity", ("activity", "event"), second=True),
     Entry("Settings", "settings-2", "settings", ("settings", "people", "token"), second=True),
