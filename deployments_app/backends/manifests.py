@@ -197,10 +197,12 @@ def _autoscaler(spec: ReleaseSpec) -> Manifest:
 
 
 def _network_policy(spec: ReleaseSpec, settings: ClusterSettings) -> Manifest:
-    """Let in the gateway alone; let out to names, and to where the artifact is."""
-    gateway = {
-        "app.kubernetes.io/part-of": "aisle",
-        "app.kubernetes.io/component": "gateway",
+    """Let in the gateway, and the worker that measures; let out to names, and to where the artifact is."""
+    callers = {
+        "matchLabels": {"app.kubernetes.io/part-of": "aisle"},
+        "matchExpressions": [
+            {"key": "app.kubernetes.io/component", "operator": "In", "values": ["gateway", "worker-light"]}
+        ],
     }
     parts = urlsplit(spec.artifact_url)
     ports = {CACHE_PORT, parts.port or (443 if parts.scheme == "https" else 80)}
@@ -213,7 +215,7 @@ def _network_policy(spec: ReleaseSpec, settings: ClusterSettings) -> Manifest:
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [
             {
-                "from": [{"podSelector": {"matchLabels": gateway}}],
+                "from": [{"podSelector": callers}],
                 "ports": [{"protocol": "TCP", "port": PORT}],
             }
         ],
