@@ -41,6 +41,7 @@ class Facts:
     limits: Checks = field(default_factory=Checks)
     reactions: Reactions | None = None
     parity: Parity | None = None  # None: not compared yet
+    slack: float = 1.0  # times the latency allowed: more where stable's answers are of another time
     pairs: Pairs | None = None  # of a shadow: both releases asked for the same shoppers
 
 

@@ -59,14 +59,14 @@ def check_latency(facts: Facts) -> Check:
     judged every second: the interval is wide (z = 3.3), so that chance rarely stops a good release. While
     the p95 is too high but no proof, the step is held until more answers settle it.
     """
-    canary, stable, ratio = facts.canary, facts.stable, facts.limits.p95_ratio
+    canary, stable, ratio = facts.canary, facts.stable, facts.slack * facts.limits.p95_ratio
     label = f"p95 at most {ratio:g} × stable"
     mine = canary.latency_ms(0.95)
     theirs = stable.latency_ms(0.95) if stable is not None else None
     if stable is None or mine is None or theirs is None:
         sentence = "no other release answers, so there is nothing to compare with"
         return Check("latency", label, NOT_ENOUGH, sentence, mine, theirs, None, "ms", canary.requests)
-    limit = max(ratio * theirs, theirs + LATENCY_FLOOR_MS)
+    limit = max(ratio * theirs, theirs + facts.slack * LATENCY_FLOOR_MS)
     n, slow = sum(canary.latency.values()), histograms.count_above(canary.latency, limit)
     figure = (mine, theirs, limit, "ms", canary.requests)
     sentence = f"p95 is {mine:.1f} ms, stable's is {theirs:.1f} ms"

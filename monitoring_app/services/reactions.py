@@ -26,7 +26,10 @@ from portal.core.errors import Conflict
 
 COOL_DOWN = timedelta(hours=1)
 LATELY = timedelta(minutes=2)  # trouble that begins late must not drown in what was good before
+SUSTAINED = timedelta(seconds=10)  # a failure has to last, longer than a server takes to be started again
+RECENTLY = timedelta(seconds=8)
 COMPARED_WITH = timedelta(hours=1)  # of the release before, up to the switch
+SLACK = 3.0  # hours and loads differ: how many times slower than a step allows it may be than before
 KIND = "live_checks"
 FASTER = frozenset({"overtaken", "rollback_active", "already_live"})  # a person, or another gateway's report
 AISLE = system("reactions")
@@ -60,10 +63,19 @@ def watch_release(rollout: Rollout, plan: Plan, now: datetime) -> None:
         verdict, checks = judge(_facts(numbers, before, start, plan, now), WATCH_CHECKS)
         if verdict == FAIL:
             break
-    record_watch(rollout, verdict, checks)
-    if verdict == FAIL:
-        why = next(check["sentence"] for check in checks if check["verdict"] == FAIL)
-        _go_back(rollout, why, now)
+    found = record_watch(rollout, verdict, checks)
+    if verdict != FAIL or now - found.created_at < SUSTAINED:
+        return
+    failing = next(check for check in checks if check["verdict"] == FAIL)
+    if failing["name"] == "errors" and _answers_again(rollout.release_id, now):
+        return
+    _go_back(rollout, failing["sentence"], now)
+
+
+def _answers_again(release_id: str, now: datetime) -> bool:
+    """Tell whether errors are over: a server that died once is started again, which is no reason to go."""
+    recent = numbers_since(release_id, now - RECENTLY, now)
+    return recent.requests > 0 and recent.errors == 0
 
 
 def _is_watched(rollout: Rollout, plan: Plan, now: datetime) -> bool:
@@ -84,6 +96,7 @@ def _facts(numbers: ArmNumbers, before: ArmNumbers, start: datetime, plan: Plan,
         min_answers=0,
         since_s=(now - start).total_seconds(),
         limits=plan.checks,
+        slack=SLACK,
     )
 
 

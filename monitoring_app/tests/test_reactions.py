@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from deployments_app.models import Deployment, Rollout, Workload
+from deployments_app.models import AnalysisVerdict, Deployment, Rollout, Workload
 from deployments_app.services.rollbacks import roll_back
 from deployments_app.tests.factories import make_world, verbs
 from monitoring_app.models import Alert, MetricPoint
@@ -58,8 +58,8 @@ def went_live(world, release, before):
 
 def answered(release, *, ago_s=30.0, requests=1000, errors=0, latency=None):
     at = timezone.now().timestamp() - ago_s
-    for width_s in (2, 60):
-        MetricPoint.objects.create(
+    points = [
+        MetricPoint(
             deployment=release.deployment,
             release=release,
             width_s=width_s,
@@ -69,10 +69,15 @@ def answered(release, *, ago_s=30.0, requests=1000, errors=0, latency=None):
             errors=errors,
             latency=latency or {"5": requests},
         )
+        for width_s in (2, 60)
+    ]
+    MetricPoint.objects.bulk_create(points, ignore_conflicts=True)  # two may fall into one minute
 
 
 def watch(rollout):
-    """Look at what went live; returns the number of the release that serves then."""
+    """Look at what went live, and again 11 s later; returns the number of the release that serves then."""
+    watch_live([rollout.deployment_id])
+    AnalysisVerdict.objects.update(created_at=timezone.now() - timedelta(seconds=11))
     watch_live([rollout.deployment_id])
     return Deployment.objects.get(pk=rollout.deployment_id).stable.number
 
@@ -84,6 +89,21 @@ def test_a_release_that_does_well_stays_and_its_checks_are_kept(rollout):
     assert (found.step, found.verdict) == (1, "pass")
 
 
+def test_an_hour_that_is_twice_as_slow_is_no_release_that_is(rollout):
+    answered(rollout.release, latency={"5": 100, "10": 900})
+    assert watch(rollout) == 2
+
+
+def test_a_failure_has_to_last(rollout):
+    """A server that died is back within seconds: its errors are in the figures, but over."""
+    answered(rollout.release, errors=100)
+    watch_live([rollout.deployment_id])
+    assert Deployment.objects.get(pk=rollout.deployment_id).stable.number == 2
+    answered(rollout.release, ago_s=3, requests=10)
+    assert watch(rollout) == 2
+    assert rollout.verdicts.get().verdict == "fail"
+
+
 def test_silence_rolls_nothing_back(rollout):
     assert watch(rollout) == 2
 
@@ -92,7 +112,7 @@ def test_silence_rolls_nothing_back(rollout):
     ("bad", "why"),
     [
         ({"errors": 100}, "100 of 1,000 first attempts failed"),
-        ({"latency": {"5": 100, "10": 0, "100": 900}}, "stable's is"),
+        ({"latency": {"5": 100, "25": 0, "100": 900}}, "stable's is"),
     ],
 )
 def test_what_fails_after_going_live_is_rolled_back_once_with_its_reason(rollout, bad, why):
