@@ -140,7 +140,9 @@ class KubernetesBackend:
         ]
 
     def role(self, rights: list[Right]) -> str:
-        text: str = yaml.safe_dump(build_role(self.namespace, rights), sort_keys=False)
+        text: str = yaml.safe_dump(
+            build_role(self.namespace, rights), sort_keys=False, default_flow_style=None, width=100
+        )
         return text
 
     def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
