@@ -121,7 +121,7 @@ def test_the_charts_role_is_the_one_that_aisle_needs(chart_cluster):
 
 
 def test_values_that_make_no_sense_are_refused_by_the_schema(chart_cluster):
-    for wrong in ("publicUrl=aisle.example", "existingSecret=", "portal.replicas=0", "databse.url=x"):
+    for wrong in ("publicUrl=aisle.example", "existingSecret=", "portal.replicas=0", "postgres.url=x"):
         with pytest.raises(subprocess.CalledProcessError):
             helm(chart_cluster, "template", NAME, "charts/aisle", "--set", wrong)
 
