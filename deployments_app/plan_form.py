@@ -6,13 +6,21 @@ from typing import Any
 from django import forms
 
 from deployments_app.models import Deployment
-from deployments_app.plan_rules import CPU_S, DEFAULT_PLAN, MAX_REPLICAS, MEMORY_MB, Plan, read_plan
+from deployments_app.plan_rules import (
+    CPU_S,
+    DEFAULT_PLAN,
+    MAX_REPLICAS,
+    MEMORY_MB,
+    TARGET_PCT,
+    Plan,
+    read_plan,
+)
 from deployments_app.plan_templates import TEMPLATES
 from deployments_app.plan_words import STRATEGY_WORDS, plan_sentence
 from portal.core.errors import PortalError
 
 OWN_STEPS = 6
-SERVER_FIELDS = ("replicas", "memory_mb", "cpu_s")
+SERVER_FIELDS = ("replicas", "memory_mb", "cpu_s", "max_replicas", "target_pct")
 STEP_FIELDS = ("weight_pct", "hold_min", "min_answers", "mirror_pct", "person")
 # Where a refusal's pointer leads to in the form.
 _PLACES = {"hold_s": "hold_min", "ends_by": "person"}
@@ -88,6 +96,21 @@ class PlanForm(forms.Form):
         required=False,
         label="Processor time of each, seconds",
         help_text="A server that has used so much is replaced. Empty: no limit.",
+    )
+
+    max_replicas = forms.IntegerField(
+        min_value=1,
+        max_value=MAX_REPLICAS,
+        required=False,
+        label="Servers under load, at most",
+        help_text="In a cluster more are added while they are busy. Empty: never more than above.",
+    )
+    target_pct = forms.IntegerField(
+        min_value=TARGET_PCT[0],
+        max_value=TARGET_PCT[1],
+        required=False,
+        label="Busy from, %",
+        help_text="Of the processor time that they ask for, on average; 70 when empty.",
     )
 
     def __init__(self, *args: Any, edit: Mapping[str, Any] | None = None, **options: Any) -> None:

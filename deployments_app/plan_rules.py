@@ -11,6 +11,7 @@ MAX_HOLD_S = 14 * 86_400
 MAX_WATCH_S = 86_400
 MAX_ANSWERS = 10_000_000
 MAX_REPLICAS = 20
+TARGET_PCT = (10, 100)
 MEMORY_MB = (256, 1_000_000)
 CPU_S = (60, 10_000_000)
 
@@ -68,11 +69,15 @@ class Servers:
 
     memory_mb: beside the model's own files; 0 is what the place where they run gives.
     cpu_s: seconds of processor time, after which a server is replaced; 0 sets no limit.
+    max_replicas: in a cluster, up to how many there may be under load; 0 leaves it at `replicas`.
+    target_pct: of the processor time that they ask for, what they use on average before there are more.
     """
 
     replicas: int = 1
     memory_mb: int = 0
     cpu_s: int = 0
+    max_replicas: int = 0
+    target_pct: int = 70
 
 
 @dataclass(frozen=True)
@@ -163,11 +168,16 @@ def _step(data: Any, where: str, problems: list[dict[str, str]]) -> Step:
 def _servers(data: Any, problems: list[dict[str, str]]) -> Servers:
     own, where = _object(data, "/servers", {each.name for each in fields(Servers)}, problems), "/servers"
     replicas = _number(own, "replicas", where, Servers.replicas, (1, MAX_REPLICAS), problems, whole=True)
-    limits = [
+    memory_mb, cpu_s, most = (
         0 if own.get(name, 0) == 0 else _number(own, name, where, None, bounds, problems, whole=True)
-        for name, bounds in (("memory_mb", MEMORY_MB), ("cpu_s", CPU_S))
-    ]
-    return Servers(int(replicas), *map(int, limits))
+        for name, bounds in (
+            ("memory_mb", MEMORY_MB),
+            ("cpu_s", CPU_S),
+            ("max_replicas", (int(replicas), MAX_REPLICAS)),
+        )
+    )
+    target = _number(own, "target_pct", where, Servers.target_pct, TARGET_PCT, problems, whole=True)
+    return Servers(int(replicas), int(memory_mb), int(cpu_s), int(most), int(target))
 
 
 def _object(data: Any, where: str, known: set[str], problems: list[dict[str, str]]) -> dict[str, Any]:

@@ -79,6 +79,8 @@ def about_servers(plan: Mapping[str, Any]) -> str:
     limits = [f"{servers.memory_mb:,}{figures.SPACE}MB"] if servers.memory_mb else []
     limits += [f"{servers.cpu_s:,}{figures.SPACE}s of processor time"] if servers.cpu_s else []
     count = "One server" if servers.replicas == 1 else f"{servers.replicas} servers, each"
+    if servers.max_replicas > servers.replicas:
+        count = f"{servers.replicas} to {servers.max_replicas} servers by load, each"
     return count + (f" with at most {' and '.join(limits)}." if limits else " as usual.")
 
 

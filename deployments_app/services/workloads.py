@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from deployments_app.artifact_keys import artifact_url
-from deployments_app.backends.base import DeploymentBackend, ReleaseSpec, WorkloadStatus
+from deployments_app.backends.base import Autoscale, DeploymentBackend, ReleaseSpec, WorkloadStatus
 from deployments_app.models import Deployment, Environment, Release, Rollout, Workload
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.plan_rules import Servers
@@ -60,6 +60,9 @@ def release_spec(release: Release, servers: Workload | None = None) -> ReleaseSp
         replicas=asked.replicas,
         memory_mb=asked.memory_mb,
         cpu_s=asked.cpu_s,
+        autoscale=Autoscale(asked.max_replicas, asked.target_pct)
+        if asked.max_replicas > asked.replicas
+        else None,
     )
 
 

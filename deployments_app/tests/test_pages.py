@@ -243,7 +243,13 @@ def test_a_template_is_edited_previewed_and_sent(world, visit):
         "ends_by": "plan",
     }
     assert plan["checks"]["max_error_ratio"] == 0.02
-    assert plan["servers"] == {"replicas": 2, "memory_mb": 512, "cpu_s": 0}
+    assert plan["servers"] == {
+        "replicas": 2,
+        "memory_mb": 512,
+        "cpu_s": 0,
+        "max_replicas": 0,
+        "target_pct": 70,
+    }
     asked = Promotion.objects.get(model_version=version)
     assert "2 servers, each with at most 512 MB" in visit("analyst", "promotion_detail", asked.pk).text_
 

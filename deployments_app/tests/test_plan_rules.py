@@ -71,6 +71,11 @@ WRONG = {
     "half a server": ({**GOOD, "servers": {"replicas": 1.5}}, "/servers/replicas"),
     "too little memory": ({**GOOD, "servers": {"memory_mb": 64}}, "/servers/memory_mb"),
     "memory as a text": ({**GOOD, "servers": {"memory_mb": "512"}}, "/servers/memory_mb"),
+    "fewer at most than at least": (
+        {**GOOD, "servers": {"replicas": 3, "max_replicas": 2}},
+        "/servers/max_replicas",
+    ),
+    "no target": ({**GOOD, "servers": {"target_pct": 5}}, "/servers/target_pct"),
     "no processor time": ({**GOOD, "servers": {"cpu_s": -1}}, "/servers/cpu_s"),
     "unknown limit": ({**GOOD, "servers": {"gpu": 1}}, "/servers/gpu"),
     "watched for a year": ({**GOOD, "watch_s": 31_536_000}, "/watch_s"),
