@@ -18,6 +18,7 @@ from secrets import token_urlsafe
 
 from deployments_app.agent_compare import Comparer
 from deployments_app.agent_config import AgentConfig, read_config
+from deployments_app.agent_envoy import EnvoyAdmin, EnvoyUnavailable
 from deployments_app.agent_files import GatewayFolder
 from deployments_app.agent_portal import Fetched, Portal, PortalUnavailable
 from deployments_app.agent_probe import ProbeKey, Prober, is_worth_measuring
@@ -27,6 +28,7 @@ from deployments_app.gateway import DeploymentRoute, Routes
 
 POLL_S = 0.1
 BACK_OFF_MAX_S = 1.0
+SETTLE_S = 2.0
 
 log = logging.getLogger("aisle.agent")
 
@@ -39,7 +41,10 @@ class Agent:
         self._state = AgentState()
         self._key = ProbeKey()
         self._probe_mark = token_urlsafe(24)
-        self._folder = GatewayFolder(config.folder, config.ports, self._key.jwk, self._probe_mark)
+        self._envoy = EnvoyAdmin(config.ports.admin_port)
+        self._folder = GatewayFolder(
+            config.folder, config.ports, self._key.jwk, self._probe_mark, self._await_clusters
+        )
         self._portal = Portal(config.portal_url, config.token, config.backend)
         self._reporter = Reporter(config, self._state)
         self._comparers: dict[str, Comparer] = {}
@@ -93,6 +98,17 @@ class Agent:
         self._compare_shadows(routes)
         self._state.news.set()
         log.info("Wrote routes %s of %d deployments.", routes.version, len(routes.deployments))
+
+    def _await_clusters(self, version: str) -> None:
+        """Wait until Envoy uses these clusters; a name that nobody finds holds up the rest for a moment."""
+        deadline = time.monotonic() + SETTLE_S
+        try:
+            while not self._envoy.has_clusters(version) and time.monotonic() < deadline:
+                self._state.stopping.wait(0.01)
+        except EnvoyUnavailable:
+            return  # it starts with these files
+        finally:
+            self._envoy.close()
 
     def _start_probers(self, routes: Routes) -> None:
         for deployment in routes.deployments:

@@ -59,6 +59,13 @@ class EnvoyAdmin:
         found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
         return {kind: found.get(name, "").strip('"') for kind, name in VERSIONS.items()}
 
+    def has_clusters(self, version: str) -> bool:
+        """Tell whether this version's clusters are in force, every name among them found."""
+        text = self._get("/stats?filter=" + quote(r"^cluster_manager\.(cds\.version_text|warming_clusters)$"))
+        found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+        is_newest = found.get(VERSIONS["clusters"], "").strip('"') == version
+        return is_newest and found.get("cluster_manager.warming_clusters") == "0"
+
     def scrape(self) -> Scrape:
         """Read the counters. Raises EnvoyUnavailable."""
         scrape = Scrape(at=time.monotonic())

@@ -5,12 +5,13 @@ import http.client
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 from deployments_app.gateway import Ports, Routes, WatchedFile, build_bootstrap, build_files
 from deployments_app.gateway_bootstrap import KINDS, live_file
-from deployments_app.gateway_clusters import Resource, build_clusters
+from deployments_app.gateway_clusters import BY_NAME, Resource, build_clusters
 
 LINGER_S = 10.0  # how long a cluster outlives the routes to it: longer than any request
 
@@ -22,8 +23,17 @@ class FolderTaken(Exception):
 class GatewayFolder:
     """Writes what Envoy reads. Files that are there when the agent starts stay until there are newer ones."""
 
-    def __init__(self, path: Path, ports: Ports, agent_key: dict[str, Any], probe_mark: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        ports: Ports,
+        agent_key: dict[str, Any],
+        probe_mark: str,
+        settle: Callable[[str], None] = lambda version: None,
+    ) -> None:
+        """settle: waits until Envoy uses clusters of this version; called before routes lead to names."""
         self.path = path
+        self._settle = settle
         self._ports = ports
         self._agent_key = agent_key
         self._probe_mark = probe_mark
@@ -79,7 +89,10 @@ class GatewayFolder:
     def _write_all(self, routes: Routes) -> dict[str, str]:
         files = self._files(routes)
         for kind, file in files.items():
-            self._write(kind, file)
+            is_new = self._write(kind, file)
+            # Envoy uses a cluster once it has found its name; a route that is there first answers 503.
+            if kind == "clusters" and is_new and BY_NAME["type"] in file.content:
+                self._settle(file.version)
         return {kind: file.version for kind, file in files.items()}
 
     def _files(self, routes: Routes) -> dict[str, WatchedFile]:
@@ -90,10 +103,12 @@ class GatewayFolder:
             lingering=[cluster for cluster, _ in self._lingering.values()],
         )
 
-    def _write(self, kind: str, file: WatchedFile) -> None:
-        if self._written.get(kind) != file.version:
-            self._replace(live_file(self.path, kind), file.content)
-            self._written[kind] = file.version
+    def _write(self, kind: str, file: WatchedFile) -> bool:
+        if self._written.get(kind) == file.version:
+            return False
+        self._replace(live_file(self.path, kind), file.content)
+        self._written[kind] = file.version
+        return True
 
     def _write_bootstrap(self) -> None:
         """Write the bootstrap last: Envoy's start waits for it. One that changed needs a new Envoy."""

@@ -216,3 +216,28 @@ def assert_is_problem(answer: Answer, status: int, code: str) -> None:
     assert (answer.json["status"], answer.json["code"]) == (status, code)
     assert answer.json["detail"] == answer.json["error"] != ""
     assert answer.json["request_id"] == answer.headers["x-request-id"]
+
+
+def test_routes_to_servers_known_by_name_wait_until_the_name_is_found(gateway: Gateway) -> None:
+    """Envoy answers 503 for a cluster whose name it still looks up; here every answer is the new one."""
+    envoy, asked = EnvoyAdmin(gateway.ports.admin_port), []
+
+    def settle(version: str) -> None:
+        asked.append(version)
+        assert not envoy.has_clusters("another")
+        wait_until(lambda: envoy.has_clusters(version), "Envoy uses the clusters")
+
+    gateway.folder._settle = settle
+    with running_upstreams("r1", "r2") as upstreams:
+        route = deployment(upstreams, {"r1": 100, "r2": 0})
+        gateway.publish(route)
+        assert asked == []  # addresses are not looked up
+        port = upstreams["r2"].endpoint.rpartition(":")[2]
+        arms = (replace(route.arms[0], weight_pct=0), replace(route.arms[1], weight_pct=100))
+        named = replace(arms[1], endpoints=(f"localhost:{port}",))
+        gateway.publish(replace(route, arms=(arms[0], named)))
+        assert [(each.status, each.release) for each in map(gateway.ask_for, ["u1", "u2"])] == [
+            (200, "r2")
+        ] * 2
+    assert len(asked) == 1
+    envoy.close()
