@@ -16,14 +16,16 @@ import yaml
 from django.conf import settings
 
 from deployments_app.backends.base import (
+    Change,
     GatewaySpec,
     GatewayStatus,
+    Preview,
     ReleaseKey,
     ReleaseSpec,
     Right,
     WorkloadStatus,
 )
-from deployments_app.backends.kubernetes_api import Cluster, open_cluster
+from deployments_app.backends.kubernetes_api import Cluster, Refused, open_cluster
 from deployments_app.backends.kubernetes_reasons import read_gateway_status, read_status
 from deployments_app.backends.manifests import (
     KINDS,
@@ -129,6 +131,19 @@ class KubernetesBackend:
         for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
             self.cluster.delete(kind, gateway_name(key))
 
+    def preview(self, spec: ReleaseSpec) -> Preview:
+        """Have the API server check every object as if it were written, and show them without secrets."""
+        changes, problem = [], ""
+        for manifest in build_release(spec, self.options, size_bytes=_size(spec.artifact)):
+            kind, name = manifest["kind"], manifest["metadata"]["name"]
+            act = "make" if kind == "Secret" or self.cluster.get(kind, name) is None else "change"
+            changes.append(Change(f"{kind} {name}", act, _as_yaml(_without_secrets(manifest))))
+            try:
+                self.cluster.apply(manifest, dry_run=True)
+            except Refused as refused:
+                problem = problem or refused.detail
+        return Preview(tuple(changes), problem)
+
     @property
     def namespace(self) -> str:
         return self.cluster.namespace
@@ -140,10 +155,7 @@ class KubernetesBackend:
         ]
 
     def role(self, rights: list[Right]) -> str:
-        text: str = yaml.safe_dump(
-            build_role(self.namespace, rights), sort_keys=False, default_flow_style=None, width=100
-        )
-        return text
+        return _as_yaml(build_role(self.namespace, rights))
 
     def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
         return self.cluster.namespace, key
@@ -169,6 +181,17 @@ def cluster_settings() -> ClusterSettings:
         domain=settings.KUBERNETES_DOMAIN,
         gateway_type=settings.KUBERNETES_GATEWAY_TYPE,
     )
+
+
+def _without_secrets(manifest: Manifest) -> Manifest:
+    if manifest["kind"] != "Secret":
+        return manifest
+    return {**manifest, "data": dict.fromkeys(manifest["data"], "(hidden)")}
+
+
+def _as_yaml(manifest: Manifest) -> str:
+    text: str = yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=100)
+    return text
 
 
 def _digest(objects: list[Manifest]) -> str:

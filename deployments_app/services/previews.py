@@ -7,7 +7,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from deployments_app.backends.base import Preview, PreviewingBackend, ReleaseSpec
-from deployments_app.models import Deployment, Release
+from deployments_app.models import Deployment, Release, Workload
 from deployments_app.plan_rules import AT_ONCE, DEFAULT_PLAN, validate_plan
 from deployments_app.plan_words import plan_steps
 from deployments_app.services.workloads import backend_for, release_spec
@@ -56,7 +56,8 @@ def preview_promotion(
     chosen = validate_plan(plan or deployment.environment.default_plan or DEFAULT_PLAN.to_json())
     if deployment.stable_id is None:
         chosen = {**AT_ONCE.to_json(), "servers": chosen["servers"]}
-    spec = release_spec(_next_release(deployment, version, chosen["servers"]))
+    release = _next_release(deployment, version, chosen["servers"])
+    spec = release_spec(release, Workload(release=release))
     live = release_spec(deployment.stable) if deployment.stable is not None else None
     return PromotionPreview(
         plan=chosen,
@@ -95,10 +96,8 @@ def _next_release(deployment: Deployment, version: ModelVersion, servers: dict[s
 
 
 def _ask_backend(deployment: Deployment, spec: ReleaseSpec) -> Preview | None:
-    backend = backend_for(deployment.environment)
-    if not isinstance(backend, PreviewingBackend):
-        return None
     try:
-        return backend.preview(spec)
+        backend = backend_for(deployment.environment)
+        return backend.preview(spec) if isinstance(backend, PreviewingBackend) else None
     except BackendError as error:
         return Preview(problem=error.detail)

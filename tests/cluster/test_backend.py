@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,17 @@ class TestKubernetesBackend(BackendContract):
         assert there == [kind for kind in KINDS if kind != "HorizontalPodAutoscaler"]
         self.await_gone(backend, spec.key)
         assert not [kind for kind in KINDS if cluster.api.get(kind, object_name(spec.key))]
+
+    def test_a_preview_shows_every_object_and_makes_none(self, backend, make_spec, cluster):
+        spec = make_spec()
+        shown = backend.preview(spec)
+        assert shown.problem == ""
+        assert [each.what.split()[0] for each in shown.changes] == list(KINDS[:-1])
+        assert {each.act for each in shown.changes} == {"make"}
+        assert spec.signing_key not in str(shown)
+        assert not backend.observe(spec.key).exists
+        wrong = backend.preview(replace(spec, replicas=-1))
+        assert "would not apply the Deployment" in wrong.problem
 
     def test_a_server_answers_by_the_name_of_its_release(self, backend, release, cluster):
         """And holds no token of the cluster, runs as nobody, and cannot write to its own root."""
