@@ -15,11 +15,12 @@ from deployments_app.backends.manifests_gateway import gateway_name
 from deployments_app.testing import wait_until
 from engine.tests.serving_process import make_artifact
 from tests.cluster.artifact_server import serving
+from tests.cluster.asking import ask
 from tests.cluster.cluster import TestCluster
 from tests.cluster.relay import relaying
 from tests.running_stack import RunningStack
 from tests.services import separate_stack
-from tests.shops import LiveShop, open_live_shop, write_files
+from tests.shops import AT_ONCE, LiveShop, open_live_shop, write_files
 
 numbers = count(1)
 collect_ignore_glob = [] if os.environ.get("AISLE_TEST_IMAGE") else ["test_*.py"]
@@ -77,6 +78,14 @@ def gateway(shop, cluster):
     wait_until(address, within_s=90, what="both gateways are ready", every_s=0.5)
     service = cluster.api.get("Service", gateway_name(shop.environment))
     return f"http://127.0.0.1:{service['spec']['ports'][0]['nodePort']}"
+
+
+@pytest.fixture(scope="session")
+def live(shop: LiveShop, gateway: str) -> LiveShop:
+    """Make the first version live, at once."""
+    shop.go_live(shop.versions[0], AT_ONCE)
+    wait_until(lambda: ask(gateway, shop) is not None, within_s=10, what="the gateway serves it")
+    return shop
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from deployments_app.backends.kubernetes_api import Cluster, Refused
 from deployments_app.backends.manifests import ClusterSettings
 from deployments_app.testing import wait_until
 from portal.core.errors import BackendError
-from tests.shops import AT_ONCE
 
 CONVERGES_WITHIN_S = 30 * 2  # of the goal; the machine has other work too
 
@@ -111,14 +110,11 @@ def test_what_aisle_may_not_do_is_named_and_the_role_that_it_prints_is_enough(cl
         powerless.rest_client.close()
 
 
-def test_a_frozen_api_server_is_named_and_serving_goes_on(shop, cluster, request):
+def test_a_frozen_api_server_is_named_and_serving_goes_on(live, gateway, cluster):
     """Frozen for 30 s with a placement live: no answer fails, the page says since when, and it passes."""
     if not cluster.program:
         pytest.skip("only the program of AISLE_CLUSTER can freeze an API server")
-    gateway = request.getfixturevalue("gateway")
-    if shop.program.get(f"deployments/{shop.deployment}")["stable"] is None:
-        shop.go_live(shop.versions[0], AT_ONCE)
-    url = f"{gateway}/{shop.slug}/home/recommendations?user=u1&k=3"
+    url = f"{gateway}/{live.slug}/home/recommendations?user=u1&k=3"
     cluster.fault("freeze", "kube-apiserver")
     try:
         until = time.monotonic() + 30
@@ -127,7 +123,7 @@ def test_a_frozen_api_server_is_named_and_serving_goes_on(shop, cluster, request
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
             began = time.monotonic()
-            stable = shop.program.get(f"deployments/{shop.deployment}")["stable"]
+            stable = live.program.get(f"deployments/{live.deployment}")["stable"]
             slowest = max(slowest, time.monotonic() - began)
             reasons.add(stable["servers"]["reason"])
             time.sleep(0.2)
@@ -137,7 +133,7 @@ def test_a_frozen_api_server_is_named_and_serving_goes_on(shop, cluster, request
     assert any("the cluster has not answered since" in reason for reason in reasons), reasons
     assert slowest < 5
     wait_until(
-        lambda: not shop.program.get(f"deployments/{shop.deployment}")["stable"]["servers"]["reason"],
+        lambda: not live.program.get(f"deployments/{live.deployment}")["stable"]["servers"]["reason"],
         within_s=CONVERGES_WITHIN_S,
         what="the reason is gone",
     )
