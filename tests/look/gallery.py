@@ -32,6 +32,7 @@ class SampleFrame(Frame):
 
     def __init__(self, request: HttpRequest) -> None:
         super().__init__(request)
+        self.alerts = []  # type: ignore[assignment]
         self.shop = SimpleNamespace(pk="shp_1", slug="nordic-attic", name="Nordic Attic")  # type: ignore[assignment]
         other = SimpleNamespace(pk="shp_2", slug="old-mill", name="Old Mill Books")
         self.memberships = [  # type: ignore[assignment]
