@@ -13,7 +13,7 @@ from deployments_app import selectors
 from deployments_app.models import Rehearsal
 from deployments_app.rollout_words import took_ms
 from deployments_app.services.rehearsals import rehearse_rollback
-from portal.core.api import ApiView
+from portal.core.api import ApiView, EmptySerializer
 from portal.core.errors import InvalidInput
 from portal.core.permissions import authorize
 
@@ -94,8 +94,11 @@ class RehearsalsView(ApiView):
         deployment = selectors.deployment(self.shop, deployment_id)
         return self.page(deployment.rehearsals.all(), RehearsalSerializer)
 
-    @extend_schema(request=None, responses={201: RehearsalSerializer}, operation_id="deployments_rehearse")
+    @extend_schema(
+        request=EmptySerializer, responses={201: RehearsalSerializer}, operation_id="deployments_rehearse"
+    )
     def post(self, request: Request, deployment_id: str) -> Response:
+        self.read(EmptySerializer)
         deployment = selectors.deployment(self.shop, deployment_id)
         made = rehearse_rollback(self.actor, self.shop, deployment, self.received_at)
         return Response(RehearsalSerializer(made).data, status=201)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import yaml
 from django.conf import settings
 
 from deployments_app.backends.base import (
@@ -137,7 +136,7 @@ class KubernetesBackend:
         for manifest in build_release(spec, self.options, size_bytes=_size(spec.artifact)):
             kind, name = manifest["kind"], manifest["metadata"]["name"]
             act = "make" if kind == "Secret" or self.cluster.get(kind, name) is None else "change"
-            changes.append(Change(f"{kind} {name}", act, _as_yaml(_without_secrets(manifest))))
+            changes.append(Change(f"{kind} {name}", act, _as_text(_without_secrets(manifest))))
             try:
                 self.cluster.apply(manifest, dry_run=True)
             except Refused as refused:
@@ -155,7 +154,7 @@ class KubernetesBackend:
         ]
 
     def role(self, rights: list[Right]) -> str:
-        return _as_yaml(build_role(self.namespace, rights))
+        return _as_text(build_role(self.namespace, rights))
 
     def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
         return self.cluster.namespace, key
@@ -189,9 +188,9 @@ def _without_secrets(manifest: Manifest) -> Manifest:
     return {**manifest, "data": dict.fromkeys(manifest["data"], "(hidden)")}
 
 
-def _as_yaml(manifest: Manifest) -> str:
-    text: str = yaml.safe_dump(manifest, sort_keys=False, default_flow_style=None, width=100)
-    return text
+def _as_text(manifest: Manifest) -> str:
+    """Write a manifest as kubectl takes it: JSON, which needs no library that also reads."""
+    return json.dumps(manifest, indent=2)
 
 
 def _digest(objects: list[Manifest]) -> str:

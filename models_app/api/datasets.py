@@ -13,7 +13,7 @@ from models_app.downloads import file_response
 from models_app.models import DatasetVersion
 from models_app.services import datasets as service
 from models_app.services.downloads import download_file
-from portal.core.api import ApiView, JobSerializer, accepted, job_body
+from portal.core.api import ApiView, EmptySerializer, JobSerializer, accepted, job_body
 from portal.core.errors import StaleState, StaleVersion
 from portal.core.permissions import authorize
 
@@ -59,12 +59,12 @@ class VersionsView(ApiView):
         return self.page(selectors.dataset_versions(self.shop, dataset), shapes.DatasetVersionSerializer)
 
     @extend_schema(
-        request=shapes.EmptySerializer,
+        request=EmptySerializer,
         responses={201: shapes.DatasetVersionSerializer},
         operation_id="dataset_versions_create",
     )
     def post(self, request: Request, dataset_id: str) -> Response:
-        self.read(shapes.EmptySerializer)
+        self.read(EmptySerializer)
         dataset = selectors.dataset(self.shop, dataset_id)
         return _created(service.start_version(self.actor, dataset))
 
@@ -146,12 +146,12 @@ class CheckView(OneVersion):
     """Let a worker read every line."""
 
     @extend_schema(
-        request=shapes.EmptySerializer,
+        request=EmptySerializer,
         responses={202: JobSerializer},
         operation_id="dataset_versions_check",
     )
     def post(self, request: Request, version_id: str) -> Response:
-        self.read(shapes.EmptySerializer)
+        self.read(EmptySerializer)
         version = service.start_check(self.actor, self.version(version_id))
         return accepted(version, job_body(version, _url(version)))
 

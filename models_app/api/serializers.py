@@ -88,10 +88,6 @@ class ColumnsSerializer(StrictSerializer):
     leave_out_bad_rows = serializers.BooleanField(required=False)
 
 
-class EmptySerializer(StrictSerializer):
-    """A body without fields."""
-
-
 class ReasonSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
 

@@ -11,7 +11,7 @@ from monitoring_app.selectors import live_deployment
 from monitoring_app.selectors.consistency import alerts, consistency_checks
 from monitoring_app.services.alerts import acknowledge_alert
 from monitoring_app.services.consistency import ask_for_check
-from portal.core.api import ApiView
+from portal.core.api import ApiView, EmptySerializer
 
 
 class DisagreementSerializer(serializers.Serializer):
@@ -63,9 +63,12 @@ class ConsistencyChecksView(ApiView):
         return self.page(consistency_checks(deployment), ConsistencyCheckSerializer)
 
     @extend_schema(
-        request=None, responses={202: AskedSerializer}, operation_id="deployments_check_consistency"
+        request=EmptySerializer,
+        responses={202: AskedSerializer},
+        operation_id="deployments_check_consistency",
     )
     def post(self, request: Request, deployment_id: str) -> Response:
+        self.read(EmptySerializer)
         watch = ask_for_check(self.actor, self.shop, deployment_id)
         body = {"deployment": watch.deployment_id, "checks_url": request.path}
         return Response(body, status=202, headers={"Location": request.path})
@@ -78,8 +81,9 @@ class AlertsView(ApiView):
 
 
 class AcknowledgeView(ApiView):
-    @extend_schema(request=None, responses=AlertSerializer, operation_id="alerts_acknowledge")
+    @extend_schema(request=EmptySerializer, responses=AlertSerializer, operation_id="alerts_acknowledge")
     def post(self, request: Request, alert_id: str) -> Response:
+        self.read(EmptySerializer)
         return Response(AlertSerializer(acknowledge_alert(self.actor, self.shop, alert_id)).data)
 
 

@@ -77,6 +77,10 @@ class CursorPages(CursorPagination):
         }
 
 
+class EmptySerializer(StrictSerializer):
+    """A body without fields."""
+
+
 class ApiView(APIView):
     """Base of all API views. A POST needs an Idempotency-Key and acts once, unless `repeatable`."""
 

@@ -277,7 +277,7 @@ ROUTES: dict[str, Route] = {
     ),
     "api_serving_key": api("deployment,key", DELETE=do("keys.write", 204)),
     "api_releases": api(GET=read("rollouts.read")),
-    "api_release_address": api("release", DELETE=Way("deployments.write", 204, events=1)),
+    "api_release_address": api("release", DELETE=do("deployments.write", 204)),
     "api_release": api("release", GET=read("rollouts.read")),
     "api_promotions": api(
         GET=read("promotions.read"),

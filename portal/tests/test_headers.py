@@ -50,7 +50,8 @@ def test_a_page_carries_the_policy(scene, name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in OPEN if name not in ("start", "sign_out", "theme", "csp_report")]
+    "name",
+    [name for name in OPEN if name not in ("start", "sign_out", "theme", "csp_report", "gateway_artifact")],
 )
 def test_what_is_outside_of_shops_carries_it_too(scene, name):
     from django.urls import reverse
