@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from deployments_app.models import Deployment
+from deployments_app.models import Deployment, Release
 from portal.core.ids import PrefixedIdField
 from portal.core.models import Shop, User, Versioned
 
@@ -22,7 +22,8 @@ class Alert(Versioned):
     id = PrefixedIdField("alr")
     shop = models.ForeignKey(Shop, models.CASCADE, related_name="+")
     deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="+")
-    kind = models.CharField(max_length=20)  # consistency
+    release = models.ForeignKey(Release, models.CASCADE, null=True, related_name="+")  # whose trouble it is
+    kind = models.CharField(max_length=20)  # consistency, live_checks
     status = models.CharField(max_length=12, default="firing")
     sentence = models.CharField(max_length=400)
     created_at = models.DateTimeField(default=timezone.now)

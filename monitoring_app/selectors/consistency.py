@@ -56,10 +56,7 @@ def firing_alerts(actor: Actor, shop: Shop) -> list[Alert]:
     )
 
 
-def open_alert(deployment: Deployment, kind: str) -> Alert | None:
-    return (
-        Alert.objects.filter(deployment=deployment, kind=kind)
-        .exclude(status="resolved")
-        .select_related("acknowledged_by")
-        .first()
-    )
+def open_alerts(deployment: Deployment) -> list[Alert]:
+    """List a deployment's alerts that are not resolved, of every kind."""
+    rows = Alert.objects.filter(deployment=deployment).exclude(status="resolved")
+    return list(rows.select_related("acknowledged_by").order_by("-created_at"))

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
-from deployments_app.models import Deployment
+from deployments_app.models import Deployment, Release
 from monitoring_app.models import Alert
 from portal.core.actors import Actor, system
 from portal.core.errors import NotFound
@@ -15,19 +15,29 @@ from portal.core.transitions import transition
 SENTENCE_MAX = 400
 
 
-def raise_alert(deployment: Deployment, kind: str, sentence: str) -> Alert:
-    """Fire an alert, or bring the words of the one that is open up to date."""
+def raise_alert(deployment: Deployment, release: Release, kind: str, sentence: str) -> Alert:
+    """Fire an alert about a release, or bring the words of the one that is open up to date.
+
+    An open one about another release gives way: who acknowledged that trouble has not seen this one.
+    """
     sentence = sentence[:SENTENCE_MAX]
     with transaction.atomic():
         # Locked: two checks of one placement must not fire twice.
         Deployment.objects.select_for_update(no_key=True).get(pk=deployment.pk)
         found = Alert.objects.filter(deployment=deployment, kind=kind).exclude(status="resolved").first()
+        if found is not None and found.release_id != release.pk:
+            _resolve(found, f"{release} is in trouble now")
+            found = None
         if found is not None:
             Alert.objects.filter(pk=found.pk).update(sentence=sentence)
             found.sentence = sentence
             return found
         made = Alert.objects.create(
-            shop_id=deployment.shop_id, deployment=deployment, kind=kind, sentence=sentence
+            shop_id=deployment.shop_id,
+            deployment=deployment,
+            release=release,
+            kind=kind,
+            sentence=sentence,
         )
         record(
             "alert.fired", made, actor=system("monitoring"), shop=deployment.shop_id, to_status="firing",
@@ -40,10 +50,7 @@ def resolve_alert(deployment: Deployment, kind: str, why: str) -> None:
     """Resolve the open alert of this kind, if there is one."""
     found = Alert.objects.filter(deployment=deployment, kind=kind).exclude(status="resolved").first()
     if found is not None:
-        transition(
-            found, "resolved", actor=system("monitoring"), shop=deployment.shop_id, reason=why,
-            event_data={"deployment": deployment.pk}, resolved_at=timezone.now(),
-        )  # fmt: skip
+        _resolve(found, why)
 
 
 def acknowledge_alert(actor: Actor, shop: Shop, alert_id: str) -> Alert:
@@ -57,3 +64,10 @@ def acknowledge_alert(actor: Actor, shop: Shop, alert_id: str) -> Alert:
         event_data={"deployment": found.deployment_id}, acknowledged_by=actor.user,
     )  # fmt: skip
     return found
+
+
+def _resolve(alert: Alert, why: str) -> None:
+    transition(
+        alert, "resolved", actor=system("monitoring"), shop=alert.shop_id, reason=why,
+        event_data={"deployment": alert.deployment_id}, resolved_at=timezone.now(),
+    )  # fmt: skip

@@ -150,7 +150,7 @@ def _tell(deployment: Deployment, checks: list[ConsistencyCheck]) -> None:
     if bad:
         first = bad[0].differences[0]
         raise_alert(
-            deployment, KIND,
+            deployment, bad[0].release, KIND,
             f"Servers of {bad[0].release} at {deployment.name} do not answer as the registry does: "
             f"{bad[0].agreeing} of {bad[0].compared} lists agree. {first['server']}: {first['sentence']}.",
         )  # fmt: skip

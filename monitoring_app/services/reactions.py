@@ -18,9 +18,9 @@ from deployments_app.selectors import is_warm
 from deployments_app.services.rollbacks import roll_back
 from deployments_app.services.verdicts import record_watch
 from monitoring_app.analysis import WATCH_CHECKS, judge
-from monitoring_app.checks import FAIL, Facts
+from monitoring_app.checks import FAIL, PASS, Facts
 from monitoring_app.selectors import ArmNumbers, numbers_between, numbers_since
-from monitoring_app.services.alerts import raise_alert
+from monitoring_app.services.alerts import raise_alert, resolve_alert
 from portal.core.actors import system
 from portal.core.errors import Conflict
 
@@ -64,6 +64,8 @@ def watch_release(rollout: Rollout, plan: Plan, now: datetime) -> None:
         if verdict == FAIL:
             break
     found = record_watch(rollout, verdict, checks)
+    if verdict == PASS:
+        resolve_alert(rollout.deployment, KIND, f"{rollout.release} passes every check after it went live")
     if verdict != FAIL or now - found.created_at < SUSTAINED:
         return
     failing = next(check for check in checks if check["verdict"] == FAIL)
@@ -106,6 +108,7 @@ def _go_back(rollout: Rollout, why: str, now: datetime) -> None:
         minutes = round(COOL_DOWN.total_seconds() / 60)
         raise_alert(
             deployment,
+            bad,
             KIND,
             f"Release {bad.number} fails after it went live: {why}. It was not rolled back by itself, because"
             f" that happened here within the last {minutes} minutes already. Look at it and decide.",
@@ -116,6 +119,7 @@ def _go_back(rollout: Rollout, why: str, now: datetime) -> None:
     if not is_warm(target):
         raise_alert(
             deployment,
+            bad,
             KIND,
             f"Release {bad.number} fails after it went live: {why}. Release {target.number} is not loaded any"
             " more, so nothing was done. Roll back to load it again.",
@@ -137,6 +141,7 @@ def _go_back(rollout: Rollout, why: str, now: datetime) -> None:
         return
     raise_alert(
         deployment,
+        bad,
         KIND,
         f"Release {bad.number} was rolled back to release {target.number} by itself: {why}.",
     )

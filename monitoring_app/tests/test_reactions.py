@@ -3,13 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from deployments_app.models import AnalysisVerdict, Deployment, Rollout, Workload
 from deployments_app.services.rollbacks import roll_back
 from deployments_app.tests.factories import make_world, verbs
 from monitoring_app.models import Alert, MetricPoint
-from monitoring_app.services.reactions import watch_live
+from monitoring_app.services.alerts import acknowledge_alert, raise_alert
+from monitoring_app.services.reactions import KIND, watch_live
 from monitoring_app.tests.test_events import make_release
 
 pytestmark = pytest.mark.django_db
@@ -173,3 +175,32 @@ def test_a_person_who_was_faster_is_not_overtaken(world, rollout):
     assert watch(rollout) == 1
     assert Rollout.objects.get(kind="rollback").created_by == world.operator.user
     assert not Alert.objects.exists()
+
+
+@pytest.fixture
+def acknowledged(world, rollout):
+    """Release 1 was in trouble, and a person has seen that."""
+    alert = raise_alert(world.deployment, rollout.from_release, KIND, "Release 1 fails.")
+    return acknowledge_alert(world.operator, world.shop, alert.pk)
+
+
+def test_another_releases_trouble_fires_anew_though_the_last_was_acknowledged(rollout, acknowledged):
+    answered(rollout.release, errors=500)
+    assert watch(rollout) == 1
+    acknowledged.refresh_from_db()
+    fired = Alert.objects.exclude(pk=acknowledged.pk).get()
+    assert (acknowledged.status, fired.status, fired.release) == ("resolved", "firing", rollout.release)
+
+
+def test_an_alert_is_over_when_a_release_that_went_live_passes(rollout, acknowledged):
+    answered(rollout.release)
+    assert watch(rollout) == 2
+    acknowledged.refresh_from_db()
+    assert acknowledged.status == "resolved"
+
+
+def test_an_alert_of_any_kind_can_be_acknowledged_where_its_link_leads(world, rollout, client):
+    alert = raise_alert(world.deployment, rollout.release, KIND, "Release 2 fails.")
+    client.force_login(world.operator.user)
+    page = client.get(reverse("consistency", args=[world.shop.slug, world.deployment.pk])).content.decode()
+    assert reverse("alert_acknowledge", args=[world.shop.slug, alert.pk]) in page

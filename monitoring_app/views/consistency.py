@@ -7,9 +7,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from monitoring_app.selectors import live_deployment
-from monitoring_app.selectors.consistency import consistency_checks, open_alert
+from monitoring_app.selectors.consistency import consistency_checks, open_alerts
 from monitoring_app.services.alerts import acknowledge_alert
-from monitoring_app.services.consistency import EVERY_S, KIND, SHOPPERS, K, ask_for_check
+from monitoring_app.services.consistency import EVERY_S, SHOPPERS, K, ask_for_check
 from portal.core.permissions import refusal
 from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
@@ -30,7 +30,7 @@ def consistency(request: ShopRequest, deployment_id: str) -> HttpResponse:
         "deployment": deployment,
         "page": page,
         "newest": page.object_list[0] if page.number == 1 and page.object_list else None,
-        "alert": open_alert(deployment, KIND),
+        "alerts": open_alerts(deployment),
         "cannot_check": refusal(request.actor, "rollouts.operate", request.shop),
         "shoppers": SHOPPERS,
         "k": K,
@@ -44,5 +44,5 @@ def consistency(request: ShopRequest, deployment_id: str) -> HttpResponse:
 def alert_acknowledge(request: ShopRequest, alert_id: str) -> HttpResponse:
     """Take an alert from the top of every page; it stays open until its trouble is gone."""
     alert = acknowledge_alert(request.actor, request.shop, alert_id)
-    messages.info(request, "You have seen it. It is resolved by itself when all servers agree again.")
+    messages.info(request, "You have seen it. It is resolved by itself when its trouble is gone.")
     return redirect("consistency", request.shop.slug, alert.deployment_id)

@@ -95,7 +95,7 @@ def _form_values(form: Form) -> dict[str, Any]:
 def _fill_deployments(scene: Scene) -> None:
     world, ids = scene.world, scene.ids
     world.make_live()
-    world.make_live()
+    live = world.make_live()
     open_request = world.request()
     key, _ = issue_serving_key(world.admin, scene.shop, world.deployment, "the site")
     ids |= {
@@ -104,7 +104,7 @@ def _fill_deployments(scene: Scene) -> None:
         "release": world.deployment.stable_id or "",
         "request": open_request.pk,
         "key": key.pk,
-        "alert": raise_alert(world.deployment, "consistency", "A server answers another list.").pk,
+        "alert": raise_alert(world.deployment, live, "consistency", "A server answers another list.").pk,
     }
     for name in ("progressing", "paused", "waiting", "testing"):
         place = _place(world, name)
