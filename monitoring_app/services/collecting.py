@@ -1,7 +1,5 @@
 """Collect the model servers' own counters, one deployment at a time."""
 
-from http.client import HTTPException
-
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -11,6 +9,7 @@ from monitoring_app.services.consistency import notice_change
 from monitoring_app.services.metrics import store_totals
 from monitoring_app.services.sweeping import prune_events, prune_points
 from monitoring_app.sources.embedded import EmbeddedSource
+from monitoring_app.sources.servers import ServerAway
 from portal.core.jobs import claim, release
 
 INTERVAL_S = 2.0
@@ -30,7 +29,7 @@ def collect(collector_id: str) -> None:
         for endpoint in endpoints:
             try:
                 totals.append(source.read(release_id, endpoint))
-            except (OSError, HTTPException, ValueError) as error:
+            except (ServerAway, ValueError) as error:
                 away.append(f"{endpoint}: {error}")
     now = timezone.now()
     store_totals(totals, {each.release_id: deployment_id for each in totals}, now=now)

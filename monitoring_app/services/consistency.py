@@ -110,7 +110,7 @@ def compare_release(served: Release, deployment: Deployment) -> Found | None:
             with connected(endpoint) as server:
                 _compare_server(server, served, path, expected, found)
         except ServerAway as error:
-            found.away.append(str(error))
+            found.away.append(f"{endpoint}: {error}")
     return found
 
 

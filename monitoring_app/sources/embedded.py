@@ -1,15 +1,14 @@
 """The embedded source: ask each model server for `/metrics` and keep the counters in PostgreSQL."""
 
-import http.client
 from collections.abc import Iterable
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring_app.services.metrics import Totals
+from monitoring_app.sources.servers import connected
 
 TIMEOUT_S = 1.0
-BODY_MAX_BYTES = 1024 * 1024
 ARM_FAILED = "arm_failed"
 
 
@@ -17,21 +16,9 @@ class EmbeddedSource:
     """Reads Prometheus text over HTTP from one server."""
 
     def read(self, release_id: str, endpoint: str) -> Totals:
-        """Read one server's counters; raises OSError or HTTPException when it does not answer."""
-        return totals_of(fetch(endpoint), release_id, endpoint)
-
-
-def fetch(endpoint: str) -> str:
-    host, _, port = endpoint.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise OSError(f"{endpoint}/metrics answered {answer.status}")
-        return answer.read(BODY_MAX_BYTES).decode("utf-8", "replace")
-    finally:
-        connection.close()
+        """Read one server's counters; raises ServerAway when it does not answer."""
+        with connected(endpoint, TIMEOUT_S) as server:
+            return totals_of(server.metrics(), release_id, endpoint)
 
 
 def totals_of(text: str, release_id: str, endpoint: str) -> Totals:
