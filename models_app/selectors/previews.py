@@ -72,13 +72,17 @@ def preview(version: ModelVersion, user_id: str, k: int = 10) -> Preview:
 def sample_users(version: ModelVersion, n: int = 6) -> list[str]:
     """Pick shoppers from the least to the most active, the same ones each time."""
     artifact = open_artifact(version)
+    return [artifact.user_ids[at] for at in _sample(artifact, n)]
+
+
+def _sample(artifact: Artifact, n: int) -> list[int]:
     sizes = np.diff(artifact.seen.indptr)
     order = np.argsort(sizes, kind="stable")
     order = order[sizes[order] > 0]
     if not len(order):
         return []
     chosen = np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))
-    return [artifact.user_ids[int(order[at])] for at in chosen]
+    return [int(order[at]) for at in chosen]
 
 
 def list_overlap(a: ModelVersion, b: ModelVersion, users: Sequence[str], k: int = 10) -> Overlap:
@@ -100,23 +104,23 @@ def list_overlap(a: ModelVersion, b: ModelVersion, users: Sequence[str], k: int 
     return Overlap(float(shares.mean()), k, len(known), by_user)
 
 
-def registry_lists(
-    version: ModelVersion, users: Sequence[str], k: int
-) -> dict[str, tuple[list[str], list[float]]]:
-    """Give shoppers' lists, items and scores best first, from the stored artifact, verified anew.
+def registry_lists(version: ModelVersion, n: int, k: int) -> dict[str, tuple[list[str], list[float]]]:
+    """Give the lists of n shoppers, as `sample_users` picks them, from the stored artifact, verified anew.
+
+    Items and scores, best first.
 
     Raises ArtifactError when the store's copy is not what was registered.
     """
     digest = version.artifact_digest
     artifact = load_artifact(tree_path(digest), digest, verify=True, threads=1)
-    at = [artifact.user_ids.positions[user] for user in users]
+    at = _sample(artifact, n)
     found = _recommend(artifact, at, k)
     return {
-        user: (
+        artifact.user_ids[user]: (
             [artifact.item_ids[int(item)] for item in items[items >= 0]],
             scores[items >= 0].tolist(),
         )
-        for user, items, scores in zip(users, found.items, found.scores, strict=True)
+        for user, items, scores in zip(at, found.items, found.scores, strict=True)
     }
 
 

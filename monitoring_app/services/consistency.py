@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from deployments_app.models import Deployment, Release, Workload
 from engine.artifacts import ArtifactError
-from models_app.selectors import registry_lists, sample_users
+from models_app.selectors import registry_lists
 from monitoring_app.consistency import Ranked, difference
 from monitoring_app.models import ConsistencyCheck, ConsistencyWatch
 from monitoring_app.services.alerts import raise_alert, resolve_alert
@@ -96,10 +96,8 @@ def compare_release(served: Release, deployment: Deployment) -> Found | None:
     if row is None or not row.endpoints or row.ready == 0:
         return None
     found = Found()
-    version = served.model_version
     try:
-        users = sample_users(version, SHOPPERS)
-        lists = registry_lists(version, users, K + SPARE)
+        lists = registry_lists(served.model_version, SHOPPERS, K + SPARE)
     except ArtifactError as error:
         found.differences.append(_about("the registry", f"its own copy cannot be read: {error}"))
         return found
