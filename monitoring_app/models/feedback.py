@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from deployments_app.models import Deployment, Release
+from monitoring_app.models.metrics import MetricPoint
 from portal.core.ids import PrefixedIdField
 from portal.core.models import Shop
 
@@ -68,7 +69,7 @@ class FeedbackPoint(models.Model):
     beside it, however late the click came.
     """
 
-    RETENTION_DAYS: ClassVar[dict[int, int]] = {2: 1, 60: 90}  # as of MetricPoint
+    RETENTION_DAYS: ClassVar[dict[int, int]] = MetricPoint.RETENTION_DAYS
 
     id = models.BigAutoField(primary_key=True)
     deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="+")

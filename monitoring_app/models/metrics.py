@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 
 from deployments_app.models import Deployment, Release, Rollout
+from monitoring_app.buckets import COARSE_S, FINE_S
 from portal.core.ids import PrefixedIdField
 from portal.core.models import Leased
 
@@ -30,7 +31,7 @@ class MetricPoint(models.Model):
     """What one release did in one bucket of time; counts and histograms of buckets add up."""
 
     # Width of a bucket in seconds -> how long it is kept, in days.
-    RETENTION_DAYS: ClassVar[dict[int, int]] = {2: 1, 60: 90}
+    RETENTION_DAYS: ClassVar[dict[int, int]] = {FINE_S: 1, COARSE_S: 90}
 
     id = models.BigAutoField(primary_key=True)
     deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="+")

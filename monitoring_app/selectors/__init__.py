@@ -11,6 +11,7 @@ from django.db.models.functions import Extract, Floor
 from deployments_app.gateway_report import Pairs
 from deployments_app.models import Deployment
 from monitoring_app import histograms
+from monitoring_app.buckets import width_for
 from monitoring_app.models import MetricPoint, PairTotals
 from portal.core.actors import Actor
 from portal.core.errors import NotFound
@@ -75,13 +76,13 @@ def live_deployment(actor: Actor, shop: Shop, deployment_id: str) -> Deployment:
 
 def numbers_since(release_id: str, since: datetime, now: datetime) -> ArmNumbers:
     """Add up the release's points that began at `since` or later; by the minute when that is an hour ago."""
-    width_s = 2 if (now - since).total_seconds() <= 3600 else 60
+    width_s = width_for((now - since).total_seconds())
     return _add(list(MetricPoint.objects.filter(release_id=release_id, width_s=width_s, at__gte=since)))
 
 
 def numbers_between(release_id: str, since: datetime, until: datetime, now: datetime) -> ArmNumbers:
     """Add up the release's points that began in a span, by the minute when it began an hour ago."""
-    width_s = 2 if (now - since).total_seconds() <= 3600 else 60
+    width_s = width_for((now - since).total_seconds())
     points = MetricPoint.objects.filter(release_id=release_id, width_s=width_s, at__gte=since, at__lt=until)
     return _add(list(points))
 
@@ -96,7 +97,7 @@ def pairs_of(rollout_id: str) -> Pairs:
 
 def series(deployment: Deployment, window_s: int, now: datetime) -> list[Series]:
     """Every release with traffic in the window, oldest release first, at about 150 steps."""
-    width_s = 2 if window_s <= 3600 else 60
+    width_s = width_for(window_s)
     step_s = max(width_s, round(window_s / 150 / width_s) * width_s)
     since = datetime.fromtimestamp((now.timestamp() - window_s) // step_s * step_s, now.tzinfo)
     points = MetricPoint.objects.filter(deployment=deployment, width_s=width_s, at__gte=since)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Sum
 
 from deployments_app.models import Deployment
+from monitoring_app.buckets import width_for
 from monitoring_app.intervals import wilson
 from monitoring_app.models import Collector, FeedbackPoint, FeedbackWindow, MetricPoint
 from monitoring_app.selectors import live_deployment
@@ -61,7 +62,7 @@ def reactions_since(
     shown, those are the exposures of every release, else the answers are. Lists given out since the servers
     were last asked for their counts are left out on both sides.
     """
-    width_s = 2 if (now - since).total_seconds() <= 3600 else 60
+    width_s = width_for((now - since).total_seconds())
     points = FeedbackPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__gte=since)
     asked = Collector.objects.filter(deployment_id=deployment_id, collected_at__isnull=False)
     counted_at = asked.values_list("collected_at", flat=True).first()

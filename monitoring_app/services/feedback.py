@@ -4,13 +4,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import prometheus_client
 from django.db import connection, transaction
 from django.utils import timezone
 
+from monitoring_app.buckets import start_of
 from monitoring_app.event_rules import MAX_EVENTS, TYPES, Refused, ShopEvent, read_event
 from monitoring_app.models import FeedbackEvent, FeedbackPoint, ListOutcome
 from monitoring_app.services.attribution import SAYS, Attributor, Credit
@@ -184,7 +185,7 @@ def _count_outcomes(kept: list[tuple[ShopEvent, Credit | None]], now: datetime) 
         if row.pk in first:
             for width_s, days in FeedbackPoint.RETENTION_DAYS.items():
                 if row.served_at > now - timedelta(days=days):
-                    at = datetime.fromtimestamp(row.served_at.timestamp() // width_s * width_s, UTC)
+                    at = start_of(row.served_at, width_s)
                     sums.setdefault((row.release_id, width_s, at, deployment_id), Counter())[row.kind] += 1
     _add_to_points(sums)
 

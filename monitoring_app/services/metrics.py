@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
@@ -10,6 +10,7 @@ from django.utils import timezone
 from deployments_app.gateway_report import Report
 from deployments_app.models import Deployment, Release, Rollout
 from monitoring_app import histograms
+from monitoring_app.buckets import start_of
 from monitoring_app.models import Collector, MetricPoint, PairTotals, SourceTotals
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.jobs import wake_fields
@@ -111,7 +112,7 @@ def _add_to_bucket(
     counts: dict[str, int],
     latency: dict[str, int],
 ) -> None:
-    at = datetime.fromtimestamp(now.timestamp() // width_s * width_s, UTC)
+    at = start_of(now, width_s)
     point, _ = MetricPoint.objects.select_for_update().get_or_create(
         release_id=release_id, width_s=width_s, at=at, defaults={"deployment_id": deployment_id}
     )
