@@ -8,7 +8,6 @@ from django import forms
 from deployments_app.models import Deployment
 from deployments_app.plan_rules import (
     CPU_S,
-    DEFAULT_PLAN,
     MAX_REPLICAS,
     MEMORY_MB,
     TARGET_PCT,
@@ -133,7 +132,7 @@ class PlanForm(forms.Form):
         plan = self._steps_and_limits()
         if not servers:
             return plan
-        return {**(plan or _own_plan(deployment)), "servers": servers}
+        return {**(plan or deployment.environment.plan), "servers": servers}
 
     def _steps_and_limits(self) -> dict[str, Any] | None:
         values, name = self.cleaned_data, self.cleaned_data["plan"]
@@ -157,7 +156,7 @@ class PlanForm(forms.Form):
     def tiles(self, deployment: Deployment) -> list[dict[str, Any]]:
         """The plans to choose from, each with its steps on one line."""
         chosen = self["plan"].value()
-        lines = [("default", "As this placement does it", "", plan_sentence(_own_plan(deployment)))]
+        lines = [("default", "As this placement does it", "", plan_sentence(deployment.environment.plan))]
         lines += [(each.name, each.title, each.note, plan_sentence(each.plan)) for each in TEMPLATES.values()]
         lines.append(("own", "My own", "With the steps and limits below.", ""))
         return [
@@ -242,10 +241,6 @@ def _values_of(plan: Plan) -> dict[str, Any]:
             f"person_{at}": step.ends_by == "person",
         }
     return values
-
-
-def _own_plan(deployment: Deployment) -> dict[str, Any]:
-    return deployment.environment.default_plan or DEFAULT_PLAN.to_json()
 
 
 def _plain(number: float) -> float | None:

@@ -1,8 +1,11 @@
 """Where things run, and what it takes to get there."""
 
+from typing import Any
+
 from django.db import models
 from django.utils import timezone
 
+from deployments_app.plan_rules import DEFAULT_PLAN
 from portal.core.ids import PrefixedIdField
 from portal.core.models import Leased, Shop
 
@@ -46,6 +49,11 @@ class Environment(Leased):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """How a rollout goes here unless its request says otherwise."""
+        return self.default_plan or DEFAULT_PLAN.to_json()
 
     @property
     def gateway_scope(self) -> str:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from deployments_app.backends.base import Preview, PreviewingBackend, ReleaseSpec
 from deployments_app.models import Deployment, Release, Workload
-from deployments_app.plan_rules import AT_ONCE, DEFAULT_PLAN, validate_plan
+from deployments_app.plan_rules import AT_ONCE, validate_plan
 from deployments_app.plan_words import plan_steps
 from deployments_app.services.workloads import backend_for, release_spec
 from models_app.models import ModelVersion
@@ -53,7 +53,7 @@ def preview_promotion(
     authorize(actor, "promotions.request", shop)
     if deployment.shop_id != shop.pk or version.registered_model.shop_id != shop.pk:
         raise NotFound("There is no such placement or model version here.")
-    chosen = validate_plan(plan or deployment.environment.default_plan or DEFAULT_PLAN.to_json())
+    chosen = validate_plan(plan or deployment.environment.plan)
     if deployment.stable_id is None:
         chosen = {**AT_ONCE.to_json(), "servers": chosen["servers"]}
     release = _next_release(deployment, version, chosen["servers"])

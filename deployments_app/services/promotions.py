@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from deployments_app.models import Deployment, Promotion
 from deployments_app.models.rollouts import ACTIVE
-from deployments_app.plan_rules import DEFAULT_PLAN, validate_plan
+from deployments_app.plan_rules import validate_plan
 from deployments_app.services.evidence import collect_evidence
 from deployments_app.services.expiry import set_aside_if_outdated
 from deployments_app.services.locks import lock_deployment, lock_promotion
@@ -44,7 +44,7 @@ def request_promotion(
     if model_version.registered_model.shop_id != shop.pk:
         raise NotFound("There is no such model version here.")
     check_comment(comment)
-    chosen = validate_plan(plan or deployment.environment.default_plan or DEFAULT_PLAN.to_json())
+    chosen = validate_plan(plan or deployment.environment.plan)
     seen_champion = deployment.stable_id
     if deployment.stable is not None and deployment.stable.model_version_id == model_version.pk:
         raise Conflict(f"{model_version} is what serves at {deployment.name} already.", code="already_live")

@@ -13,7 +13,6 @@ from deployments_app import plan_words, selectors
 from deployments_app import request_words as words
 from deployments_app.forms import PressForm, PromotionForm
 from deployments_app.models import Promotion
-from deployments_app.plan_rules import DEFAULT_PLAN
 from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services import promotions, reviews, starts
 from deployments_app.services.evidence import preview_gates
@@ -112,7 +111,8 @@ def _plan_to_edit(request: ShopRequest, deployments: list[Any]) -> dict[str, Any
         return TEMPLATES[name].plan.to_json()
     if name == "default":
         target = next((each for each in deployments if each.pk == _wanted(request)), deployments[0])
-        return target.environment.default_plan or DEFAULT_PLAN.to_json()
+        plan: dict[str, Any] = target.environment.plan
+        return plan
     return None
 
 
