@@ -31,6 +31,13 @@ _LIMITS = {
 }
 
 
+class OptionalNumber(forms.FloatField):
+    """A number with a point, which may stay empty; browsers would else take whole ones only."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, widget=forms.NumberInput({"step": "any"}), **options)
+
+
 class PlanForm(forms.Form):
     """Which plan. "default" is the placement's own, "own" the rows below, the others are templates."""
 
@@ -45,34 +52,26 @@ class PlanForm(forms.Form):
         widget=forms.RadioSelect,
     )
     strategy = forms.ChoiceField(label="Kind", choices=list(STRATEGY_WORDS.items()), required=False)
-    max_wait_h = forms.FloatField(
+    max_wait_h = OptionalNumber(
         min_value=0,
-        required=False,
         label="Wait for data at most, hours",
         help_text="Beyond the time a step is held; then it pauses.",
-        widget=forms.NumberInput({"step": "any"}),
     )
-    watch_min = forms.FloatField(
+    watch_min = OptionalNumber(
         min_value=0,
         max_value=1440,
-        required=False,
         label="Watch it afterwards, minutes",
         help_text="If the checks fail then, it is rolled back by itself, once.",
-        widget=forms.NumberInput({"step": "any"}),
     )
-    max_error_pct = forms.FloatField(
+    max_error_pct = OptionalNumber(
         min_value=0,
         max_value=100,
-        required=False,
         label="Errors at most, %",
-        widget=forms.NumberInput({"step": "any"}),
     )
-    p95_ratio = forms.FloatField(
+    p95_ratio = OptionalNumber(
         min_value=1,
         max_value=100,
-        required=False,
         label="p95 at most, × the live release’s",
-        widget=forms.NumberInput({"step": "any"}),
     )
 
     replicas = forms.IntegerField(
@@ -205,11 +204,9 @@ def _step_fields(at: int) -> dict[str, forms.Field]:
         f"weight_pct_{at}": forms.IntegerField(
             min_value=0, max_value=100, required=False, label=f"Share of step {at}, %"
         ),
-        f"hold_min_{at}": forms.FloatField(
+        f"hold_min_{at}": OptionalNumber(
             min_value=0,
-            required=False,
             label=f"Held for, minutes (step {at})",
-            widget=forms.NumberInput({"step": "any"}),
         ),
         f"min_answers_{at}": forms.IntegerField(
             min_value=0, required=False, label=f"Answers an arm (step {at})"

@@ -4,19 +4,10 @@ The same shopper is asked of both, so a pair's difference is free of who happene
 what a thousand answers of two arms would.
 """
 
+from dataclasses import replace
 from math import sqrt
 
-from monitoring_app.checks import (
-    FAIL,
-    INCONCLUSIVE,
-    NOT_ENOUGH,
-    PASS,
-    Check,
-    Facts,
-    how_long,
-    needs,
-    too_few,
-)
+from monitoring_app.checks import FAIL, INCONCLUSIVE, PASS, Check, Facts, too_few
 from monitoring_app.intervals import Z_WATCHED, Z, newcombe
 from monitoring_app.technical_checks import LATENCY_FLOOR_MS
 
@@ -31,19 +22,9 @@ def check_overlap(facts: Facts) -> Check | None:
         return None
     label = f"Lists in common@{K}" + (f": at least {100 * least:g} %" if least else "")
     if pairs.answered < MIN_PAIRS:
-        missing = MIN_PAIRS - pairs.answered
-        about_s = how_long(missing, pairs.answered, facts.since_s)
-        return Check(
-            "overlap",
-            label,
-            NOT_ENOUGH,
-            needs(missing, about_s, "shoppers asked of both"),
-            unit="%",
-            n=pairs.answered,
-            missing=missing,
-            about_s=about_s,
-            holds=True,
-        )
+        what = "shoppers asked of both"
+        few = too_few("overlap", label, facts, pairs.answered, MIN_PAIRS, unit="%", what=what)
+        return replace(few, holds=True)
     share = pairs.overlap / pairs.answered
     half = Z_WATCHED * _error_of_mean(pairs.overlap, pairs.overlap_squared, pairs.answered)
     verdict = FAIL if share + half < least else (INCONCLUSIVE if share < least else PASS)

@@ -13,7 +13,7 @@ from portal.core.permissions import authorize
 
 @dataclass(frozen=True)
 class Access:
-    """rights: one a verb and kind of object; role: the Role that grants what is missing, or all, as YAML.
+    """rights: one a verb and kind of object; role: the Role that grants what is missing, or all.
 
     problem: why nothing could be asked. An environment of local servers needs no rights.
     """
