@@ -4,18 +4,24 @@ What it asks is the same for all of them; each list has a recommendation_id of i
 uses nor fills the cache of lists: it would drive out what the shoppers who are there ask for.
 """
 
-import asyncio
 from time import perf_counter
 from typing import Any
 
 from engine.serving.answers import Answer, Request, json_answer
 from engine.serving.counters import Served
 from engine.serving.domain import Domain
-from engine.serving.requests import Query, Refusal, Wanted, check_id, read_json, read_object, read_wanted
+from engine.serving.requests import (
+    USERS_MAX,
+    Query,
+    Refusal,
+    Wanted,
+    check_id,
+    read_json,
+    read_object,
+    read_wanted,
+)
 
-USERS_MAX = 1_000
 ITEMS_MAX = 20_000  # users × k: what one answer holds
-AT_ONCE = 32  # users ranked between two looks at other requests
 BATCHES_MAX = 4  # under way at once
 
 
@@ -42,9 +48,7 @@ class Batches:
         domain, variant = self.domain, self.domain.variant(request)
         results: list[dict[str, Any]] = []
         model_s = 0.0
-        for start in range(0, len(users), AT_ONCE):
-            block = users[start : start + AT_ONCE]
-            lists = domain.ranker.recommend_all(block, wanted)
+        async for block, lists in domain.ranker.in_blocks(users, wanted):
             model_s += max(each.model_s for each in lists)
             took_s = perf_counter() - request.started
             for user, ranked in zip(block, lists, strict=True):
@@ -59,7 +63,6 @@ class Batches:
                 )
                 if not request.is_probe:
                     domain.counters.count(Served.of(ranked, variant, took_s))
-            await asyncio.sleep(0)
         took_ms = round((perf_counter() - request.started) * 1000, 2)
         return json_answer(
             {**domain.facts, "variant": variant, "took_ms": took_ms, "results": results},

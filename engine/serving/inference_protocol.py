@@ -4,7 +4,6 @@ Inputs: `user_id` BYTES [n, 1] or [n], and `k` INT32 [1] if wanted. Outputs: `it
 `scores` FP32 [n, k]. Who is unknown gets what is popular; a row with fewer items ends in "" and 0.
 """
 
-import asyncio
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -15,12 +14,19 @@ from engine.serving.counters import Counters, Served
 from engine.serving.domain import DIRECT
 from engine.serving.model import ServedModel
 from engine.serving.ranking import RankedList, Ranker
-from engine.serving.requests import K_DEFAULT, K_MAX, Refusal, Wanted, check_id, read_json, read_object
+from engine.serving.requests import (
+    K_DEFAULT,
+    K_MAX,
+    USERS_MAX,
+    Refusal,
+    Wanted,
+    check_id,
+    read_json,
+    read_object,
+)
 
 NAME, VERSION = "aisle", "0.1.0"
 PLATFORM = "aisle_npz"
-USERS_MAX = 1_000
-AT_ONCE = 32  # users ranked between two looks at other requests
 TENSOR = {"name", "shape", "datatype", "data", "parameters"}
 INPUTS = [
     {"name": "user_id", "datatype": "BYTES", "shape": [-1, 1]},
@@ -93,9 +99,8 @@ class InferenceProtocol:
         """Answer POST …/models/{m}/infer, leaving room for other requests between blocks of users."""
         asked = read_inference(request.body)
         rows: list[RankedList] = []
-        for start in range(0, len(asked.users), AT_ONCE):
-            rows += self.ranker.recommend_all(asked.users[start : start + AT_ONCE], Wanted(asked.k))
-            await asyncio.sleep(0)
+        async for _, lists in self.ranker.in_blocks(asked.users, Wanted(asked.k)):
+            rows += lists
         width = min(asked.k, self.model.n_items)
         n, took_s = len(rows), perf_counter() - request.started
         made = {

@@ -5,6 +5,7 @@ it came, then one matrix product reads the items once for all of them. Nobody wa
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -17,6 +18,7 @@ from engine.serving.requests import Wanted
 
 NOBODY = np.empty(0, np.int32)
 BATCH_MAX = 32
+AT_ONCE = 32  # users ranked between two looks at other requests
 POPULARITY = "popularity"
 
 
@@ -112,6 +114,15 @@ class Ranker:
             ranked.get(at) or self.popular(wanted, "unknown_user" if user < 0 else "no_history")
             for at, user in enumerate(found)
         ]
+
+    async def in_blocks(
+        self, user_ids: list[str], wanted: Wanted
+    ) -> AsyncIterator[tuple[list[str], list[RankedList]]]:
+        """Make many users' lists block by block, leaving room for other requests between them."""
+        for start in range(0, len(user_ids), AT_ONCE):
+            block = user_ids[start : start + AT_ONCE]
+            yield block, self.recommend_all(block, wanted)
+            await asyncio.sleep(0)
 
     def fold_in(self, history: Int32, wanted: Wanted) -> RankedList:
         """Make the list of somebody of whom only this (sorted) history is known."""

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 K_DEFAULT, K_MAX = 10, 100
+USERS_MAX = 1_000  # of a request for many
 ID_MAX_BYTES = 256
 EXCLUDE_MAX = 10_000
 CONTEXT_MAX = 1_000
