@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +25,23 @@ def wait_until(check: Callable[[], Any], *, within_s: float, what: str, every_s:
             return found
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
         time.sleep(every_s)
+
+
+def spec_of(number: int, artifact: Path, digest: str, algorithm: str, /, **changes: Any) -> ReleaseSpec:
+    """Describe a release of an artifact; every number is another release."""
+    spec = ReleaseSpec(
+        key=f"rel_{number}",
+        artifact=artifact,
+        digest=digest,
+        release_number=number,
+        deployment_id="dep_1",
+        shop="shop",
+        model="shop-main",
+        model_version=1,
+        algorithm=algorithm,
+        signing_key="0123456789abcdef" * 4,
+    )
+    return replace(spec, **changes)
 
 
 class BackendContract:

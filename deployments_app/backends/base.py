@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 ReleaseKey = str  # the release's id
 
@@ -48,6 +48,20 @@ class ReleaseSpec:
     change_request: str = ""
     memory_mb: int = 0
     cpu_s: int = 0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a server is told of its release, wherever it runs (`engine.serving.config`)."""
+        return {
+            "release_id": self.key,
+            "digest": self.digest,
+            "release_number": self.release_number,
+            "deployment_id": self.deployment_id,
+            "shop": self.shop,
+            "model": self.model,
+            "model_version": self.model_version,
+            "algorithm": self.algorithm,
+        }
 
 
 @dataclass(frozen=True)

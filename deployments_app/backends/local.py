@@ -172,16 +172,9 @@ def _server_config(spec: ReleaseSpec, folder: Path, port: int) -> dict[str, Any]
     cache = os.environ.get("NUMBA_CACHE_DIR")
     return {
         "artifact": str(spec.artifact),
-        "digest": spec.digest,
+        **spec.facts,
         "host": LOOPBACK,
         "port": port,
-        "release_id": spec.key,
-        "release_number": spec.release_number,
-        "deployment_id": spec.deployment_id,
-        "shop": spec.shop,
-        "model": spec.model,
-        "model_version": spec.model_version,
-        "algorithm": spec.algorithm,
         "signing_key_file": str(folder / "signing.key"),
         "rlimits": {
             "as_bytes": MEMORY_BYTES + 2 * size + spec.memory_mb * MB,

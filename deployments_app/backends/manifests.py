@@ -142,16 +142,9 @@ def _secret(spec: ReleaseSpec, settings: ClusterSettings) -> dict[str, str]:
     """Build the release's private files: what its servers are told, its key, where its artifact is."""
     config = {
         "artifact": "/model/artifact",
-        "digest": spec.digest,
+        **spec.facts,
         "host": "0.0.0.0",  # noqa: S104 - inside the pod; the NetworkPolicy says who may come
         "port": PORT,
-        "release_id": spec.key,
-        "release_number": spec.release_number,
-        "deployment_id": spec.deployment_id,
-        "shop": spec.shop,
-        "model": spec.model,
-        "model_version": spec.model_version,
-        "algorithm": spec.algorithm,
         "signing_key_file": "/release/signing.key",
         "drain_s": settings.drain_s,
         **({"rlimits": {"cpu_s": spec.cpu_s}} if spec.cpu_s else {}),
@@ -223,43 +216,56 @@ def _network_policy(spec: ReleaseSpec, settings: ClusterSettings) -> Manifest:
     }
 
 
-def _deployment(spec: ReleaseSpec, settings: ClusterSettings, size_bytes: int) -> Manifest:
+def deployment_spec(replicas: int, selector: Manifest, metadata: Manifest, pod: Manifest) -> Manifest:
+    """Build what a Deployment keeps running: a new pod is ready before an old one goes."""
     return {
-        "replicas": spec.replicas,
+        "replicas": replicas,
         "revisionHistoryLimit": 1,
-        "selector": _selector(spec),
+        "selector": selector,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": {
-            "metadata": {
-                "labels": _labels(spec),
-                "annotations": {"aisle.dev/artifact-sha256": spec.digest},
-            },
-            "spec": _pod(spec, settings, size_bytes),
-        },
+        "template": {"metadata": metadata, "spec": pod},
     }
 
 
-def _pod(spec: ReleaseSpec, settings: ClusterSettings, size_bytes: int) -> Manifest:
-    shared = {
-        "image": settings.image,
-        "imagePullPolicy": settings.pull_policy,
-        "securityContext": container_security(),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+def pod_basics(account: str, selector: Manifest, *, leave_s: int) -> Manifest:
+    """Build what every pod has: no token, time to leave, its likes on other nodes."""
     return {
-        "serviceAccountName": object_name(spec.key),
+        "serviceAccountName": account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": settings.drain_s + 10,
+        "terminationGracePeriodSeconds": leave_s + 10,
         "securityContext": pod_security(),
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": _selector(spec),
+                "labelSelector": selector,
             }
         ],
+    }
+
+
+def container_basics(settings: ClusterSettings) -> Manifest:
+    """Build what every container has."""
+    return {
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _deployment(spec: ReleaseSpec, settings: ClusterSettings, size_bytes: int) -> Manifest:
+    annotations = {"aisle.dev/artifact-sha256": spec.digest}
+    metadata = {"labels": _labels(spec), "annotations": annotations}
+    return deployment_spec(spec.replicas, _selector(spec), metadata, _pod(spec, settings, size_bytes))
+
+
+def _pod(spec: ReleaseSpec, settings: ClusterSettings, size_bytes: int) -> Manifest:
+    shared = container_basics(settings)
+    return {
+        **pod_basics(object_name(spec.key), _selector(spec), leave_s=settings.drain_s),
         "initContainers": [
             {
                 "name": "fetch-artifact",

@@ -12,12 +12,13 @@ from deployments_app.backends.manifests import (
     ClusterSettings,
     Manifest,
     cache_name,
-    container_security,
+    container_basics,
+    deployment_spec,
     encode,
     labels,
     mount,
     object_name,
-    pod_security,
+    pod_basics,
     resources,
 )
 
@@ -125,40 +126,15 @@ def _deployment(
 ) -> Manifest:
     # Another token needs other pods; its hash in the template brings them.
     digest = hashlib.sha256(json.dumps(secret, sort_keys=True).encode()).hexdigest()
-    return {
-        "replicas": spec.replicas,
-        "revisionHistoryLimit": 1,
-        "selector": selector,
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": {
-            "metadata": {"labels": _labels(spec), "annotations": {f"{MANAGER}.dev/secret-sha256": digest}},
-            "spec": _pod(spec, settings, selector),
-        },
-    }
+    metadata = {"labels": _labels(spec), "annotations": {f"{MANAGER}.dev/secret-sha256": digest}}
+    return deployment_spec(spec.replicas, selector, metadata, _pod(spec, settings, selector))
 
 
 def _pod(spec: GatewaySpec, settings: ClusterSettings, selector: Manifest) -> Manifest:
-    shared = {
-        "image": settings.image,
-        "imagePullPolicy": settings.pull_policy,
-        "securityContext": container_security(),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+    shared = container_basics(settings)
     return {
-        "serviceAccountName": gateway_name(spec.key),
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": LEAVE_S + 10,
-        "securityContext": pod_security(),
+        **pod_basics(gateway_name(spec.key), selector, leave_s=LEAVE_S),
         "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},  # servers' names are whole
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": selector,
-            }
-        ],
         "containers": [{**_envoy(), **shared}, {**_agent(spec), **shared}, {**_cache(spec), **shared}],
         "volumes": [
             *({"name": name, "emptyDir": {}} for name in ("home", "artifacts")),

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 from deployments_app.backends.base import ReleaseSpec
 from deployments_app.backends.local import BACK_OFF_S, LocalBackend
 from deployments_app.backends.local_process import ProcessId
-from deployments_app.testing import BackendContract, wait_until
+from deployments_app.testing import BackendContract, spec_of, wait_until
 from engine.tests.serving_process import make_artifact
 from portal.core.errors import BackendError
 
@@ -32,20 +31,7 @@ def artifact(tmp_path_factory):
 @pytest.fixture
 def new_spec(artifact):
     def make(**changes) -> ReleaseSpec:
-        number = next(numbers)
-        spec = ReleaseSpec(
-            key=f"rel_{number}",
-            artifact=artifact.folder,
-            digest=artifact.digest,
-            release_number=number,
-            deployment_id="dep_1",
-            shop="shop",
-            model="shop-main",
-            model_version=1,
-            algorithm="popularity",
-            signing_key="0123456789abcdef" * 4,
-        )
-        return replace(spec, **changes)
+        return spec_of(next(numbers), artifact.folder, artifact.digest, "popularity", **changes)
 
     return make
 

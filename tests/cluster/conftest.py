@@ -3,7 +3,6 @@
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from unittest.mock import patch
@@ -12,7 +11,7 @@ import pytest
 
 from deployments_app.backends.base import ReleaseSpec
 from deployments_app.backends.manifests_gateway import gateway_name
-from deployments_app.testing import wait_until
+from deployments_app.testing import spec_of, wait_until
 from engine.tests.serving_process import make_artifact
 from tests.cluster.artifact_server import serving
 from tests.cluster.asking import ask
@@ -103,20 +102,7 @@ def source(artifact, cluster):
 def new_spec(artifact, source):
     def make(**changes) -> ReleaseSpec:
         number = next(numbers)
-        spec = ReleaseSpec(
-            key=f"rel_{number}",
-            artifact=artifact.folder,
-            digest=artifact.digest,
-            release_number=number,
-            deployment_id="dep_1",
-            shop="shop",
-            model="shop-main",
-            model_version=1,
-            algorithm="popularity",
-            signing_key="0123456789abcdef" * 4,
-            artifact_url=f"{source}/artifacts/rel_{number}?signature=none",
-            change_request="pro_1",
-        )
-        return replace(spec, **changes)
+        place = {"artifact_url": f"{source}/artifacts/rel_{number}?signature=none", "change_request": "pro_1"}
+        return spec_of(number, artifact.folder, artifact.digest, "popularity", **{**place, **changes})
 
     return make
