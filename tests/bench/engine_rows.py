@@ -146,7 +146,7 @@ def explicit(folder: Path, ours: Side, peers: Side) -> Iterator[Row]:
         pair = in_turn(
             lambda: ours.ask("predict", algorithm="biased_mf", matrix=train, test=test, config=own),  # noqa: B023
             lambda: peers.ask("surprise_svd", matrix=train, test=test, **settings),  # noqa: B023
-            "seconds", pairs=3,
+            "seconds",
         )  # fmt: skip
         must, reach = (1 / 10, "0.06") if size == "100 k" else (1 / 4, "0.2")
         errors = pair.ours["rmse"], pair.peer["rmse"]
