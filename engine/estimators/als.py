@@ -212,7 +212,7 @@ class ALS(FactorModel):
         rows = n_users + n_items
         flops = c.iterations * (2 * n_interactions * width * 14 + rows * width * (3 * width + 60))
         memory = 4 * width * rows + 4 * width * max(n_users, n_items) + 20 * n_interactions + 16 * rows
-        return Estimate(memory_bytes=memory, seconds=0.05 + flops / 2e10)
+        return Estimate(memory_bytes=memory, seconds=0.04 + flops / 3.2e10)
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
         """Solve for users' factors from their interactions, as the last half sweep of `fit` does."""

@@ -209,7 +209,7 @@ class BiasedMF(FactorModel):
             return Estimate(4 * width * (n_users + n_items) + 10 * n_interactions, 0.05 + work)
         blocks = max(14 * n_interactions, 9 * n_interactions + 4 * width * n_items)
         memory = 4 * padded(c.factors) * (n_users + n_items) + blocks
-        seconds = 0.01 + c.epochs * n_interactions * (10 + 0.4 * width) * 1e-9
+        seconds = 0.01 + c.epochs * n_interactions * (6 + 0.22 * width) * 1e-9
         return Estimate(memory, seconds)
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:

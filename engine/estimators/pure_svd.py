@@ -114,7 +114,7 @@ class PureSVD(FactorModel):
             return Estimate(memory_bytes=factor_bytes + solving, seconds=0.05 + 20 * shorter**3 / 1e10)
         solving = 8 * (2 * factors + 1) * shorter + 24 * factors * max(n_users, n_items) + 12 * n_interactions
         products = 4 * factors * 4 * n_interactions  # about four steps a factor, two passes each
-        seconds = 0.05 + products * 1e-9 + factors**2 * shorter * 6e-8
+        seconds = 0.01 + products * 8e-10 + factors**2 * shorter * 1e-8
         return Estimate(memory_bytes=solving, seconds=seconds)
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:

@@ -159,7 +159,7 @@ class UserKNN(Estimator):
         met = min(n_users, pairs / n_users)
         chosen = n_users * min(k, met)
         memory = 40 * n_interactions + 9 * n_users * k + 8 * chosen + 16 * (n_users + n_items)
-        seconds = 0.05 + pairs * 3e-9 + met * n_users * 1e-8 + chosen * 4e-8
+        seconds = 0.05 + pairs * 1.7e-9 + met * n_users * 8e-9 + chosen * 4e-8
         return Estimate(memory_bytes=int(memory), seconds=seconds)
 
     def user_state(self, users: Positions) -> UserState:
