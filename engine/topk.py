@@ -13,6 +13,7 @@ from engine.interactions import Float32, Int32
 BLOCK = 64
 LOWEST, HIGHEST = np.int32(-2139095040), np.int32(2139095039)  # the keys of -max and +max of float32
 NOTHING = np.int32(-2147483648)
+MINUS_INFINITY = np.int32(-8388608)  # its bits
 FLIP, SIGN, LAST, ZERO = np.int32(0x7FFFFFFF), np.int32(31), np.int32(-1), np.int32(0)
 
 
@@ -22,10 +23,24 @@ def top_k(scores: Float32, k: int) -> tuple[Int32, Float32]:
     scores: (n, m) float32, C-contiguous. Returns items (n, k) int32, -1 where fewer than k
     scores are finite, and their scores (n, k) float32, -inf where there is no item.
     """
-    items = np.empty((len(scores), k), np.int32)
-    best = np.empty((len(scores), k), np.float32)
-    select_top(scores, scores.view(np.int32), items, best)
-    return items, best
+    keys, items = empty_heaps(len(scores), k)
+    offer(scores.view(np.int32), None, np.arange(len(scores), dtype=np.int32), keys, items)
+    finish(keys, items)
+    return items, keys.view(np.float32)
+
+
+def empty_heaps(n: int, k: int) -> tuple[Int32, Int32]:
+    """Make a heap a row, (n, k): the keys of the best scores so far, the lowest first, and whose they are."""
+    heaps = np.empty((2, n, k), np.int32)
+    heaps[0], heaps[1] = NOTHING, -1
+    return heaps[0], heaps[1]
+
+
+def lowest_kept(keys: Int32) -> Float32:
+    """Tell the score, (n,), that it takes to enter each row's heap; -inf while there is room."""
+    roots = keys[:, 0]
+    scores = (roots ^ ((roots >> SIGN) & FLIP)).view(np.float32)
+    return np.where(roots == NOTHING, np.float32(-np.inf), scores)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -43,6 +58,12 @@ def order_key(bits):  # type: ignore[no-untyped-def]
     key = ZERO if key == LAST else key  # -0.0 is 0.0
     key = NOTHING if key > HIGHEST else key
     return NOTHING if key < LOWEST else key
+
+
+@njit(cache=True, nogil=True, inline="always")
+def bits_of(key):  # type: ignore[no-untyped-def]
+    """Turn a key back into its float32's bits."""
+    return np.int32(key ^ np.int32(np.int32(key >> SIGN) & FLIP))
 
 
 @njit(cache=True, nogil=True)
@@ -68,35 +89,41 @@ def sift_down(keys, items, size, key, item):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def select_top(scores, bits, items, best):  # type: ignore[no-untyped-def]
-    """Write each row's best columns and scores into items and best, best first."""
-    n, m = scores.shape
-    k = items.shape[1]
-    blocks = (m + BLOCK - 1) // BLOCK
-    maxima = np.empty(blocks, np.int32)
-    keys = np.empty(k, np.int32)
-    kept = np.empty(k, np.int32)
-    for row in range(n):
-        whole = m // BLOCK
-        for block in range(blocks):
+def offer(bits, names, rows, keys, kept):  # type: ignore[no-untyped-def]
+    """Offer scores to heaps: row i of the bits of (n, m) float32 scores to the heap of row rows[i].
+
+    names: (m,) int32, whose the columns are, in any order; None: each its own, and nothing came before.
+    """
+    n, m = bits.shape
+    k = keys.shape[1]
+    whole = m // BLOCK
+    for at in range(n):
+        heap, which = keys[rows[at]], kept[rows[at]]
+        for block in range((m + BLOCK - 1) // BLOCK):
             highest = NOTHING
-            part = bits[row][block * BLOCK : block * BLOCK + BLOCK]
+            part = bits[at][block * BLOCK : block * BLOCK + BLOCK]
             if block < whole:  # a constant length and a slice of its own: the compiler widens this loop
                 for column in range(BLOCK):
                     highest = max(highest, order_key(part[column]))
             else:
                 for column in range(len(part)):
                     highest = max(highest, order_key(part[column]))
-            maxima[block] = highest
-        keys[:] = NOTHING
-        kept[:] = -1
-        for block in range(blocks):
-            if maxima[block] > keys[0]:
-                for column in range(block * BLOCK, min(m, block * BLOCK + BLOCK)):
-                    key = order_key(bits[row, column])
-                    if key > keys[0]:
-                        sift_down(keys, kept, k, key, np.int32(column))
+            if highest < heap[0] or highest == NOTHING or (names is None and highest == heap[0]):
+                continue
+            for column in range(len(part)):
+                key, at_column = order_key(part[column]), block * BLOCK + column
+                name = np.int32(at_column) if names is None else names[at_column]
+                if key > heap[0] or (key == heap[0] and key != NOTHING and name < which[0]):
+                    sift_down(heap, which, k, key, name)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def finish(keys, kept):  # type: ignore[no-untyped-def]
+    """Turn heaps into lists, best first, where they are; the keys become the bits of their scores."""
+    n, k = keys.shape
+    for row in range(n):
+        heap, which = keys[row], kept[row]
         for place in range(k - 1, -1, -1):
-            items[row, place] = kept[0]
-            best[row, place] = scores[row, kept[0]] if kept[0] >= 0 else -np.inf
-            sift_down(keys, kept, place, keys[place], kept[place])
+            key, item = heap[0], which[0]
+            sift_down(heap, which, place, heap[place], which[place])
+            heap[place], which[place] = MINUS_INFINITY if item < 0 else bits_of(key), item

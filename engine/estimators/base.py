@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 from engine.interactions import Float32, Int32, Int64
 from engine.items import ItemFacts
 from engine.parameters import ConfigError, Parameter, Settings, config_fields, make_config, option
-from engine.topk import mask, select_top
+from engine.topk import empty_heaps, finish, mask, offer
 
 __all__ = [
     "FAMILIES", "ConfigError", "Context", "Estimate", "Estimator", "Explanation", "Parameter", "Progress",
@@ -53,6 +53,24 @@ class Context:
 
 
 NO_CONTEXT = Context()
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What is left out of lists: of the i-th asked user's what row i of a CSR lists, and something of all."""
+
+    indptr: Int32 | None
+    indices: Int32
+    everywhere: Positions | None
+
+    @classmethod
+    def of(cls, seen: sp.csr_matrix | None, everywhere: Positions | None, start: int, stop: int) -> Self:
+        """Take the rows start..stop of a CSR."""
+        if seen is None:
+            return cls(None, np.empty(0, np.int32), everywhere)
+        first, last = seen.indptr[start], seen.indptr[stop]
+        indptr = (seen.indptr[start : stop + 1] - first).astype(np.int32)
+        return cls(indptr, seen.indices[first:last].astype(np.int32, copy=False), everywhere)
 
 
 @dataclass(frozen=True)
@@ -201,23 +219,32 @@ class Estimator(ABC):
         exclude: positions of items left out of every list.
         """
         state = self._state(users)
-        items = np.full((len(state), k), -1, np.int32)
-        best = np.full((len(state), k), -np.inf, np.float32)
+        keys, items = empty_heaps(len(state), k)
         if seen is not None and seen.shape != (len(state), self.n_items_):
             raise ValueError(f"seen must have shape {(len(state), self.n_items_)}, not {seen.shape}")
-        if seen is not None:
-            indptr, indices = seen.indptr.astype(np.int32), seen.indices.astype(np.int32, copy=False)
 
         def rank(start: int, stop: int) -> None:
-            scores = self._block_scores(state, start, stop)
-            if seen is not None:
-                mask(scores, indptr, indices, start)
-            if exclude is not None:
-                scores[:, exclude] = -np.inf
-            select_top(scores, scores.view(np.int32), items[start:stop], best[start:stop])
+            hidden = Hidden.of(seen, exclude, start, stop)
+            self._rank(state, start, stop, hidden, keys[start:stop], items[start:stop])
+            finish(keys[start:stop], items[start:stop])
 
-        in_blocks(rank, len(state), max(1, min(256, SCORES_AT_ONCE // self.n_items_)), self.threads)
-        return Recommendations(items, best)
+        in_blocks(rank, len(state), self._rows_at_once(), self.threads)
+        return Recommendations(items, keys.view(np.float32))
+
+    def _rank(
+        self, state: UserState, start: int, stop: int, hidden: Hidden, keys: Int32, items: Int32
+    ) -> None:
+        """Fill the heaps, (stop - start, k), of the asked users start..stop with their best items."""
+        scores = self._block_scores(state, start, stop)
+        if hidden.indptr is not None:
+            mask(scores, hidden.indptr, hidden.indices, 0)
+        if hidden.everywhere is not None:
+            scores[:, hidden.everywhere] = -np.inf
+        offer(scores.view(np.int32), None, np.arange(len(scores), dtype=np.int32), keys, items)
+
+    def _rows_at_once(self) -> int:
+        """Say how many users a thread ranks together."""
+        return max(1, min(256, SCORES_AT_ONCE // self.n_items_))
 
     def score(self, users: Positions | UserState, items: Positions) -> Float32:
         """Score pairs: the i-th user with the i-th item, (n,) float32, as `recommend` would."""

@@ -7,10 +7,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.estimators.base import Arrays, Estimator, Positions, Recommendations, UserState
+from engine.estimators.base import Arrays, Estimator, Hidden, Positions, Recommendations, UserState
+from engine.estimators.longest_first import LongestFirst
 from engine.interactions import Float32, Int32
 from engine.topk import top_k
 
+RANKED_AT_ONCE = 512  # users whose products with a part of the items fit the second cache
 FEW_ROWS = 32
 ITEMS_AT_ONCE = 2048  # of which a few rows' products stay in the second cache until they are turned
 
@@ -27,6 +29,7 @@ class FactorModel(Estimator):
 
     user_factors_: Float32
     item_factors_: Float32
+    _by_length: LongestFirst | None = None
 
     @property
     @abstractmethod
@@ -38,6 +41,22 @@ class FactorModel(Estimator):
 
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
         return inner_products(state.rows[start:stop], self.item_factors_)
+
+    def _rank(
+        self, state: UserState, start: int, stop: int, hidden: Hidden, keys: Int32, items: Int32
+    ) -> None:
+        # Reading rows of items here and there is slow: only many users make it up.
+        if stop - start <= FEW_ROWS:
+            super()._rank(state, start, stop, hidden, keys, items)
+            return
+        by_length = self._by_length
+        if by_length is None or by_length.items is not self.item_factors_:
+            # Found for the first long list, so that loading a model stays instant.
+            by_length = self._by_length = LongestFirst.of(self.item_factors_)
+        by_length.rank(state.rows[start:stop], hidden, keys, items)
+
+    def _rows_at_once(self) -> int:
+        return RANKED_AT_ONCE
 
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
         return np.einsum("nk,nk->n", state.rows, self.item_factors_[items])

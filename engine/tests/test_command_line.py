@@ -97,7 +97,7 @@ def test_help_has_examples_and_a_warmed_process_compiles_nothing() -> None:
         "from engine.warmup import warm_up; warm_up()\n"
         "from engine import topk\n"
         "from engine.estimators import als_kernel, nearest\n"
-        "kernels = [topk.mask, topk.select_top, nearest.find_neighbours, nearest.add_neighbours]\n"
+        "kernels = [topk.mask, topk.offer, topk.finish, nearest.find_neighbours, nearest.add_neighbours]\n"
         "kernels += [als_kernel.solver(width) for width in (16, 32, 64, 128)]\n"
         "print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels),"
         " all(kernel.stats.cache_hits for kernel in kernels))\n"
