@@ -38,7 +38,7 @@ from engine.interactions import Float32, Int32
 STEPS = 2  # of conjugate gradients in a half sweep: follows an exact solver, see PERFORMANCE
 EXACT_STEPS = 40  # for the last half sweep and for fold-in: to convergence
 CHUNKS = 64
-WIDE = 256  # narrower factors are faster on one BLAS thread: more of them only spin while they wait
+PARTS = 8  # of rows that threads multiply side by side: BLAS's own threads would spin between the sweeps
 
 
 # The defaults come from a grid of factors, weight and regularization, measured by NDCG@10 on validation
@@ -156,8 +156,7 @@ class ALS(FactorModel):
         self.item_factors_ = np.zeros((self.n_items_, width), np.float32)
         self.item_factors_[:, : c.factors] = start
         del start
-        blas_threads = self.threads if width >= WIDE else 1
-        with ThreadPoolExecutor(self.threads) as pool, BLAS.limit(limits=blas_threads, user_api="blas"):
+        with ThreadPoolExecutor(self.threads) as pool, BLAS.limit(limits=1, user_api="blas"):
             for iteration in range(c.iterations):
                 progress(Progress("fit", 2 * iteration, 2 * c.iterations + 1, "Shoppers"))
                 self._half_sweep(self.user_factors_, self.item_factors_, users, pool, STEPS)
@@ -173,15 +172,19 @@ class ALS(FactorModel):
     ) -> float:
         """Turn both sides into the eigenbasis of `other`, improve `own`, return the loss before."""
         d = self.settings.factors
-        gram = (other[:, :d].T @ other[:, :d]).astype(np.float64)
-        values, vectors = np.linalg.eigh(gram)
+        parts = np.array_split(other[:, :d], PARTS)
+        gram = sum(pool.map(lambda part: part.T @ part, parts))
+        values, vectors = np.linalg.eigh(np.asarray(gram, np.float64))
         rotation = vectors.astype(np.float32)
-        other[:, :d] = other[:, :d] @ rotation
-        own[:, :d] = own[:, :d] @ rotation
+
+        def turn(part: Float32) -> None:
+            part[:] = part @ rotation
+
+        list(pool.map(turn, [*parts, *np.array_split(own[:, :d], PARTS)]))
         self.spectrum_ = np.zeros(other.shape[1], np.float32)
         self.spectrum_[:d] = self.unobserved_[0] * np.maximum(values, 0)
-        dense = float(np.einsum("nk,nk,k->", own, own, self.spectrum_))
-        held = float(np.einsum("nk,nk,n->", own, own, side.ridge))
+        dense = float(np.einsum("nk,nk->k", own, own) @ self.spectrum_)
+        held = float(side.ridge @ np.einsum("nk,nk->n", own, own))
         solve = solver(other.shape[1])
 
         def work(chunk: Int32) -> float:
@@ -211,7 +214,8 @@ class ALS(FactorModel):
         width = padded(c.factors)
         rows = n_users + n_items
         flops = c.iterations * (2 * n_interactions * width * 14 + rows * width * (3 * width + 60))
-        memory = 4 * width * rows + 4 * width * max(n_users, n_items) + 20 * n_interactions + 16 * rows
+        turned = 2 * 4 * width * max(n_users, n_items) // PARTS  # by two threads at the same time
+        memory = 4 * width * rows + turned + 20 * n_interactions + 16 * rows
         return Estimate(memory_bytes=memory, seconds=0.04 + flops / 3.2e10)
 
     def fold_in(self, rows: sp.csr_matrix) -> UserState:
