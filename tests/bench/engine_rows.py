@@ -13,7 +13,7 @@ from pairs import INTERPRETERS, ROOT, Row, Side, in_turn
 
 GRID = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15)
 BLINK_S = 0.1
-CLOSE = 0.995  # of the best of the grid on validation: the rule by which both stop
+CLOSE = 0.995  # both stop as soon as they are this near to what both reach on validation
 OURS = {"regularization": 0.003, "unobserved_weight": 45.0}  # chosen on the validation split
 BEST_512 = [
     "--set",
@@ -61,11 +61,12 @@ def factors_on_gowalla(
         )
 
     for factors in (64, 128):
-        stops = []
-        for ask in (mine, theirs):
-            found = [ndcg_at_20(ask(inner, factors, n)["out"], parts.inner, parts.validation) for n in GRID]
-            stops.append(next(n for n, each in zip(GRID, found, strict=True) if each >= CLOSE * max(found)))
-        n, m = stops
+        found = [
+            [ndcg_at_20(ask(inner, factors, n)["out"], parts.inner, parts.validation) for n in GRID]
+            for ask in (mine, theirs)
+        ]
+        enough = CLOSE * min(max(each) for each in found)
+        n, m = (next(n for n, at in zip(GRID, each, strict=True) if at >= enough) for each in found)
         pair = in_turn(lambda: mine(train, factors, n), lambda: theirs(train, factors, m), "seconds")  # noqa: B023
         quality = [ndcg_at_20(side["out"], parts.train, parts.test) for side in (pair.ours, pair.peer)]
         note = f"{n} and {m} iterations; NDCG@20 {quality[0]:.4f} and {quality[1]:.4f}"
@@ -76,7 +77,7 @@ def factors_on_gowalla(
             pair = in_turn(lambda: mine(train, 64, n), lambda: theirs(train, 64, 15), "seconds")  # noqa: B023
             yield Row("the same / its default 15 iterations", "≤", 1 / 4, "0.17", pair.ratio)
     exact = {**TUNED, "use_cg": False}
-    pair = in_turn(lambda: mine(train, 128, 4), lambda: theirs(train, 128, 1, **exact), "seconds", pairs=3)
+    pair = in_turn(lambda: mine(train, 128, 4), lambda: theirs(train, 128, 1, **exact), "seconds")
     note = "seconds an iteration; ours of four, with its exact last half sweep"
     yield Row("iALS iteration / implicit exact solver, d=128", "≤", 1 / 10, "0.045", pair.ratio / 4, note)
     pair = in_turn(
@@ -182,7 +183,7 @@ def large(folder: Path) -> Iterator[Row]:
             lambda: {"seconds": theirs(3)["seconds"] - theirs(1)["seconds"]}, "seconds",
         )  # fmt: skip
         yield Row("iALS iteration / implicit CG, 5 M interactions, d=64", "≤", 1 / 2.5, "0.30", pair.ratio)
-        growth = in_turn(lambda: mine(big, 2), lambda: mine(small, 2), "seconds", pairs=3)
+        growth = in_turn(lambda: mine(big, 2), lambda: mine(small, 2), "seconds")
         yield Row("growth: time an interaction, 17 M / 4 M", "≤", 1.2, "1.1", growth.ratio * 4 / 17)
     peaks = []
     for name in ("ours", "peers"):
