@@ -36,13 +36,6 @@ def empty_heaps(n: int, k: int) -> tuple[Int32, Int32]:
     return heaps[0], heaps[1]
 
 
-def lowest_kept(keys: Int32) -> Float32:
-    """Tell the score, (n,), that it takes to enter each row's heap; -inf while there is room."""
-    roots = keys[:, 0]
-    scores = (roots ^ ((roots >> SIGN) & FLIP)).view(np.float32)
-    return np.where(roots == NOTHING, np.float32(-np.inf), scores)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def mask(scores, indptr, indices, first):  # type: ignore[no-untyped-def]
     """Set to -inf, in row r, the columns that row first + r of a CSR lists."""

@@ -9,12 +9,11 @@ import numpy.typing as npt
 
 from engine.estimators.base import Arrays, Estimator, Hidden, Positions, Recommendations, UserState
 from engine.estimators.longest_first import LongestFirst
+from engine.estimators.products import FEW_ROWS, inner_products
 from engine.interactions import Float32, Int32
 from engine.topk import top_k
 
 RANKED_AT_ONCE = 512  # users whose products with a part of the items fit the second cache
-FEW_ROWS = 32
-ITEMS_AT_ONCE = 2048  # of which a few rows' products stay in the second cache until they are turned
 
 
 class FactorModel(Estimator):
@@ -45,15 +44,14 @@ class FactorModel(Estimator):
     def _rank(
         self, state: UserState, start: int, stop: int, hidden: Hidden, keys: Int32, items: Int32
     ) -> None:
-        # Reading rows of items here and there is slow: only many users make it up.
-        if stop - start <= FEW_ROWS:
-            super()._rank(state, start, stop, hidden, keys, items)
-            return
         by_length = self._by_length
         if by_length is None or by_length.items is not self.item_factors_:
-            # Found for the first long list, so that loading a model stays instant.
+            # Found for the first list, so that loading a model stays instant.
             by_length = self._by_length = LongestFirst.of(self.item_factors_)
-        by_length.rank(state.rows[start:stop], hidden, keys, items)
+        if stop - start > FEW_ROWS or by_length.sorted is not None:
+            by_length.rank(state.rows[start:stop], hidden, keys, items)
+        else:
+            super()._rank(state, start, stop, hidden, keys, items)
 
     def _rows_at_once(self) -> int:
         return RANKED_AT_ONCE
@@ -79,20 +77,6 @@ class FactorModel(Estimator):
     def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
         self.user_factors_ = restored_array(arrays, "user_factors", (self.n_users_, self.width))
         self.item_factors_ = restored_array(arrays, "item_factors", (self.n_items_, self.width))
-
-
-def inner_products(rows: Float32, items: Float32) -> Float32:
-    """Multiply (n, d) rows with all (m, d) items: (n, m), C-contiguous.
-
-    For a few rows OpenBLAS first copies all items into blocks, which takes ten times as long as the product;
-    with the items on the left it reads them where they are.
-    """
-    if not 1 < len(rows) <= FEW_ROWS:
-        return rows @ items.T
-    products, turned = np.empty((len(rows), len(items)), np.float32), np.ascontiguousarray(rows.T)
-    for start in range(0, len(items), ITEMS_AT_ONCE):
-        products[:, start : start + ITEMS_AT_ONCE] = (items[start : start + ITEMS_AT_ONCE] @ turned).T
-    return products
 
 
 def restored_array(arrays: Mapping[str, npt.NDArray], name: str, shape: tuple[int, ...]) -> Float32:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from engine.estimators.factors import inner_products
+from engine.estimators.products import inner_products
 from engine.interactions import Float32
 
 STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}

@@ -26,11 +26,18 @@ def made(n_users: int, n_items: int, rng: np.random.Generator) -> tuple[np.ndarr
     return users, items.astype(np.float32)
 
 
-@pytest.mark.parametrize("n_items", [3, 64, 1024, 5000])
-def test_lists_are_those_of_all_scores(n_items: int) -> None:
+@pytest.mark.parametrize("n_items", [3, 64, 1024, 9000])
+@pytest.mark.parametrize("n_users", [1, 8, 300])
+@pytest.mark.parametrize("copies", [True, False])
+def test_lists_are_those_of_all_scores(
+    n_items: int, n_users: int, copies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not copies:
+        monkeypatch.setattr(longest_first, "COPIED_BYTES", 0)
     rng = np.random.default_rng(n_items)
-    users, items = made(300, n_items, rng)
-    users[:3] = 0  # everything ties: the lowest positions are chosen
+    users, items = made(n_users, n_items, rng)
+    users[:, 6], items[:, 6] = 50, 1  # the same for every item
+    users[5:8] = 0  # everything ties: the lowest positions are chosen
     seen = sp.random(len(users), n_items, 0.05, "csr", np.float32, rng)
     everywhere = rng.choice(n_items, n_items // 3, replace=False)
     top, best = rank(users, items, Hidden.of(seen, everywhere, 0, len(users)))
@@ -42,11 +49,13 @@ def test_lists_are_those_of_all_scores(n_items: int) -> None:
     np.testing.assert_array_equal(best, expected_best)
 
 
-def test_most_items_are_never_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("n_users", [1, 500])
+def test_most_items_are_never_scored(n_users: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     lengths = rng.pareto(2, (20_000, 1))
     items = (rng.standard_normal((20_000, 16)) * lengths).astype(np.float32)
-    users = rng.standard_normal((500, 16)).astype(np.float32)
+    users = rng.standard_normal((n_users, 16)).astype(np.float32)
+    users[:, 3], items[:, 3] = 100, 1  # a bias of each user counts for nothing
     scored = []
 
     def counted(bits: np.ndarray, *rest: object) -> None:
