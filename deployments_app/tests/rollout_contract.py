@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -15,13 +16,17 @@ from django.utils import timezone
 from deployments_app.backends.base import DeploymentBackend
 from deployments_app.gateway_report import WatchReport
 from deployments_app.models import Deployment, Gateway, Rollout
+from deployments_app.plan_rules import AT_ONCE
 from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services import rollouts
 from deployments_app.services.gateways import record_gateway_measure
 from deployments_app.services.rollbacks import roll_back
-from deployments_app.tests.factories import World, pass_step
+from deployments_app.tests.factories import World, pass_step, verbs
+from deployments_app.tests.worker_deaths import KILL_AFTER, Killed, dying_after, expire_lease
 
 SAMPLE_EVERY_S = 0.1
+CAREFUL = TEMPLATES["careful"].plan
+STEP_BY_STEP = replace(CAREFUL, steps=tuple(replace(step, hold_s=0) for step in CAREFUL.steps))
 
 
 class Capacity:
@@ -48,6 +53,12 @@ class Capacity:
                 self.samples += 1
                 self.lowest = ready if self.lowest is None else min(self.lowest, ready)
 
+    def was_kept(self) -> None:
+        """Fail unless stable had all its servers at every sample."""
+        print(f"{self.samples} samples, never fewer than {self.lowest} ready servers of stable")
+        assert self.samples > 10
+        assert self.lowest == 1
+
     @contextmanager
     def sampled(self) -> Iterator[None]:
         thread = threading.Thread(target=self.run, daemon=True)
@@ -59,16 +70,30 @@ class Capacity:
             thread.join(timeout=15)
 
 
+def served_share(world: World, rollout: Rollout) -> int:
+    """Read from the routes which percentage of shoppers the rollout's release answers."""
+    world.deployment.refresh_from_db()
+    if world.deployment.stable_id == rollout.release_id:
+        return 100
+    return world.deployment.canary_weight_pct if world.deployment.canary_id == rollout.release_id else 0
+
+
 class RolloutContract:
     """What must hold of rollouts whatever the backend."""
 
     WITHIN_S: ClassVar[float] = 40  # of one stretch: servers have to start
 
-    def until(self, world: World, rollout: Rollout, holds: Callable[[Rollout], bool]) -> Rollout:
-        """Turn the loops until the rollout is as wanted."""
+    def until(
+        self,
+        world: World,
+        rollout: Rollout,
+        holds: Callable[[Rollout], bool],
+        turn: Callable[[Rollout], object] | None = None,
+    ) -> Rollout:
+        """Turn the loops until the rollout is as wanted; `turn` in place of a worker's undisturbed one."""
         deadline = time.monotonic() + self.WITHIN_S
         while True:
-            world.advance(rollout)
+            (turn or world.advance)(rollout)
             if holds(rollout):
                 return rollout
             assert time.monotonic() < deadline, f"{rollout.status}: {rollout.reason}"
@@ -150,9 +175,39 @@ class RolloutContract:
         pass_step(last, "fail", "too many errors")
         self.until(world, last, lambda row: row.status == "failed")
         assert routes() == (1, None, 0)
-        print(f"{capacity.samples} samples, never fewer than {capacity.lowest} ready servers of stable")
-        assert capacity.samples > 10
-        assert capacity.lowest == 1
+        capacity.was_kept()
+
+    def test_a_worker_killed_after_each_step_loses_nothing(
+        self, placement: World, capacity: Capacity
+    ) -> None:
+        """At every step a worker dies once after each line that it comes to; the next worker goes on."""
+        world = placement
+        first = self.go_on(world, world.start(world.version("popularity"), plan=AT_ONCE.to_json()))
+        capacity.watch(first.release_id)
+        rollout = world.start(world.version("popularity"), plan=STEP_BY_STEP.to_json())
+        deaths: set[tuple[str, int, str]] = set()
+
+        def advance_or_die(row: Rollout) -> None:
+            if row.status == "progressing":
+                pass_step(row)
+            at = row.status, row.step
+            try:
+                with dying_after(*(line for line in KILL_AFTER if (*at, line) not in deaths)):
+                    world.advance(row)
+            except Killed as death:
+                deaths.add((*at, death.line))
+            expire_lease(row)
+            row.refresh_from_db()
+            assert served_share(world, row) == row.weight_pct  # both were written, or neither
+
+        self.until(world, rollout, lambda row: row.status == "succeeded", turn=advance_or_die)
+        assert {line for _, _, line in deaths} == set(KILL_AFTER)
+        told = [verb for verb in verbs(rollout) if verb != "rollout.noted"]
+        assert told[1:] == ["rollout.progressing", *["rollout.step_advanced"] * 3, "rollout.succeeded"]
+        assert verbs(rollout.promotion).count("promotion.applied") == 1
+        assert world.deployment.last_good_id == first.release_id
+        print(f"{len(deaths)} deaths")
+        capacity.was_kept()
 
     def never_ready(self, world: World, begin: Callable[..., Rollout]) -> Rollout:
         """Roll out a version whose servers never get ready, and wait for the end."""

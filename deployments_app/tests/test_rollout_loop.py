@@ -1,5 +1,6 @@
 """A rollout from approval to all shoppers: steps, holds, stops, what people do to it, and dead workers."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from deployments_app.services.rollouts import (
 from deployments_app.services.starts import start_rollout
 from deployments_app.services.verdicts import record_verdict
 from deployments_app.tests.factories import QUICK_PLAN, pass_step, verbs
+from deployments_app.tests.worker_deaths import KILL_AFTER, Killed, dying_after, expire_lease
 from portal.core.errors import Conflict, InvalidInput, InvalidTransition, NotPermitted, StaleState
 from portal.core.models import Event
 from portal.core.testing import at_once
@@ -338,40 +340,11 @@ def test_an_ab_test_is_open_until_a_person_concludes_it(world, keep, status, rou
     assert verbs(rollout)[-1] == "rollout.concluded"
 
 
-class Killed(BaseException):
-    """The worker was killed: nothing after this line runs, no except, no clean-up."""
-
-
-KILL_AFTER = [
-    "deployments_app.services.advance.claim",
-    "deployments_app.services.advance.look_after",
-    "deployments_app.services.workloads.note_status",
-    "deployments_app.services.advance.plan_next",
-    "deployments_app.services.advance.lock_deployment",
-    "deployments_app.services.advance.lock_rollout",
-    "deployments_app.services.outcomes.give_canary",
-    "deployments_app.services.outcomes.make_stable",
-    "deployments_app.services.outcomes._apply_request",
-    "deployments_app.services.outcomes.transition",
-    "deployments_app.services.outcomes.record",
-    "deployments_app.services.advance._act",
-    "deployments_app.services.advance.release",
-]
-
-
 @pytest.mark.parametrize("line", KILL_AFTER)
-def test_a_worker_killed_after_any_step_loses_nothing(world, monkeypatch, line):
+def test_a_worker_killed_after_any_step_loses_nothing(world, line):
     """One worker dies after this line, the next finds the lease expired and goes on; so at every turn."""
     world.make_live()
     rollout = world.start()
-    module, _, name = line.rpartition(".")
-    target = __import__(module, fromlist=[name])
-    original = getattr(target, name)
-
-    def then_die(*args, **options):
-        original(*args, **options)
-        raise Killed
-
     deaths, just_died = 0, False
     for _ in range(40):
         rollout.refresh_from_db()
@@ -380,16 +353,12 @@ def test_a_worker_killed_after_any_step_loses_nothing(world, monkeypatch, line):
         if rollout.status == "progressing":
             pass_step(rollout)
         try:
-            with monkeypatch.context() as patch:
-                if not just_died:
-                    patch.setattr(target, name, then_die)
+            with nullcontext() if just_died else dying_after(line):
                 loop.advance_rollout(rollout.pk)
             just_died = False
         except Killed:
             deaths, just_died = deaths + 1, True
-        Rollout.objects.filter(pk=rollout.pk, lease_until__isnull=False).update(
-            lease_until=timezone.now() - timedelta(seconds=1)
-        )
+        expire_lease(rollout)
     assert deaths >= 1
     assert rollout.status == "succeeded"
     assert weights(world) == (2, None, 0)
