@@ -1,7 +1,7 @@
-"""Gives pods an artifact as the portal does, without a portal."""
+"""Gives pods artifacts as the portal does, without a portal."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,12 +10,12 @@ from deployments_app.artifact_archive import archive_files, archive_size, write_
 
 
 @contextmanager
-def serving(folder: Path, address: str) -> Iterator[str]:
-    """Serve one artifact at every path; yields the address."""
+def serving(folder_at: Callable[[str], Path], address: str) -> Iterator[str]:
+    """Serve at every path the artifact whose folder `folder_at` names; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            files = archive_files(folder)
+            files = archive_files(folder_at(self.path))
             self.send_response(200)
             self.send_header("Content-Length", str(archive_size(files)))
             self.end_headers()

@@ -94,7 +94,7 @@ def artifact(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def source(artifact, cluster):
-    with serving(artifact.folder, cluster.address) as url:
+    with serving(lambda path: artifact.folder, cluster.address) as url:
         yield url
 
 
