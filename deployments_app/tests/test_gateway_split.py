@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from deployments_app.gateway import Shadow
+from deployments_app.services.traffic import new_salt
 from deployments_app.tests.envoy_hash import canaries_by_hash
 from deployments_app.tests.gateway_rig import (
     PROBE_MARK,
@@ -17,6 +19,12 @@ from deployments_app.tests.gateway_rig import (
 )
 
 USERS = [f"user-{number}" for number in range(800)]
+# As shops name them: short, as long as a UUID, and not ASCII, which is percent-encoded in a URL.
+SHOPPERS = [
+    *(f"shopper-{number}" for number in range(6_000)),
+    *(f"{number:08x}-6c2e-4b11-9d3f-{number * 2_654_435_761 % 2**48:012x}" for number in range(2_000)),
+    *(quote(f"Zoë {number} 李") for number in range(2_000)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +55,25 @@ def test_a_shopper_stays_in_one_arm_and_a_ramp_only_adds_canaries(
     gateway.publish(deployment(upstreams, {"r1": 70, "r2": 30}))
     thirty = canaries(gateway)
     assert ten < thirty
+    assert thirty == canaries_by_hash(USERS, "s1", 30)
     gateway.publish(deployment(upstreams, {"r1": 0, "r2": 100}))
     assert canaries(gateway) == set(USERS)
     # 800 users: four standard deviations are 4.3 points at 10 % and 6.5 points at 30 %
     assert len(ten) / len(USERS) == pytest.approx(0.10, abs=0.043)
     assert len(thirty) / len(USERS) == pytest.approx(0.30, abs=0.065)
+
+
+def test_of_10_000_shoppers_nobody_leaves_the_canary_as_it_grows(
+    gateway: Gateway, upstreams: dict[str, Upstream]
+) -> None:
+    salt, before = new_salt(), set[str]()
+    for share_pct, five_deviations in ((10, 0.015), (50, 0.025)):
+        gateway.publish(deployment(upstreams, {"r1": 100 - share_pct, "r2": share_pct}, salt=salt))
+        now = canaries(gateway, SHOPPERS)
+        assert before < now, f"with the salt {salt}"
+        assert now == canaries_by_hash(SHOPPERS, salt, share_pct), f"with the salt {salt}"
+        assert len(now) / len(SHOPPERS) == pytest.approx(share_pct / 100, abs=five_deviations)
+        before = now
 
 
 def test_another_salt_picks_other_canaries(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
