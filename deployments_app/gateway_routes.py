@@ -3,7 +3,9 @@
 Envoy takes the hash modulo 100 through the arms in order: stable first, so that a growing canary keeps
 those whom it has and only takes more. The hash is of `salt:user`, which a regular expression makes from
 the URL's `user=` as it stands there (percent-encoding included) or from X-User-Id; the request itself
-stays as it is. Whoever says neither goes to an arm at random.
+stays as it is. Envoy cannot decode what it hashes, and callers' libraries differ in what they encode, so
+that refusing some spellings would refuse shoppers: one shopper is one arm where all callers spell alike, as
+docs/reference/serving.md asks. Whoever says neither goes to an arm at random.
 """
 
 from typing import Any

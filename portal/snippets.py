@@ -49,7 +49,8 @@ def first_calls(shop: Shop, deployment: Deployment | None) -> list[dict[str, str
         },
         {
             "title": "Get recommendations",
-            "note": "From the gateway. "
+            "note": "From the gateway. Write what is no letter, digit or -._~ in an id as %20 and the like, "
+            "the same way in all calls: the arm goes by the spelling. "
             + (
                 "This placement is open: it needs no key."
                 if is_open

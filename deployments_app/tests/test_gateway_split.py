@@ -103,6 +103,21 @@ def test_every_way_of_asking_follows_the_same_split(gateway: Gateway, upstreams:
         assert by_header.release == release
 
 
+def test_the_arm_follows_the_spelling_of_a_user(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
+    """What docs/reference/serving.md warns of, and why X-User-Id is spelled as the URL is."""
+    gateway.publish(deployment(upstreams, {"r1": 50, "r2": 50}))
+    by_spelling = []
+    for space in ("+", "%20"):
+        users = [f"{number}{space}%C3%A4" for number in range(40)]
+        found = canaries(gateway, users)
+        assert found == canaries_by_hash(users, "s1", 50)
+        for user in users:
+            named = gateway.ask("/shop/home/v2/models/m/infer", headers={"X-User-Id": user})
+            assert (named.release == "r2") == (user in found), user
+        by_spelling.append({user.replace("+", "%20") for user in found})
+    assert by_spelling[0] != by_spelling[1]
+
+
 def test_a_session_is_as_sticky_as_a_user(gateway: Gateway, upstreams: dict[str, Upstream]) -> None:
     gateway.publish(deployment(upstreams, {"r1": 50, "r2": 50}))
     for number in range(20):

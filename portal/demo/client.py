@@ -99,8 +99,8 @@ class Client:
 
     def recommend(self, placement: str, user: str, k: int) -> Any:
         """Ask a gateway for one shopper's recommendations."""
-        query = urlencode({"user": user, "k": k})
-        status, answer, _ = self._send("GET", f"/{placement}/recommendations?{query}")
+        path = f"/{placement}/recommendations?user={quote(user, safe='')}&k={k}"
+        status, answer, _ = self._send("GET", path)
         if status != 200:
             raise ApiError(status, answer.decode(errors="replace"))
         return json.loads(answer)
