@@ -36,7 +36,7 @@ def test_twenty_promotions_and_rollbacks_fail_no_request(shop: LiveShop, files):
     finally:
         traffic.stop()
     took_ms.sort()
-    print(f"{traffic.total} requests, half POST, {sum(traffic.failures.values())} failed")
+    print(f"{traffic}; half of them POST")
     middle = took_ms[len(took_ms) // 2]
     print(
         f"{len(took_ms)} rollbacks measured: routes after {middle:.0f} ms (median), {took_ms[-1]:.0f} (most)"
