@@ -8,7 +8,7 @@ from django.utils import timezone
 from deployments_app.gateway_report import WatchReport
 from deployments_app.models import Deployment, Gateway, Rollout, Workload
 from deployments_app.routing import routes_for_gateway
-from deployments_app.selectors import rollback_target
+from deployments_app.selectors import moment, periods, rollback_target
 from deployments_app.services.advance import advance_rollout
 from deployments_app.services.gateways import record_gateway_measure
 from deployments_app.services.rollbacks import roll_back
@@ -149,6 +149,61 @@ def test_the_last_good_release_stays_when_a_canary_is_rolled_back(world):
     # The live release was never left: the next click goes to the release before it, once it is named.
     first = fresh(world).last_good
     assert back(world, to_release=first.pk).release.number == 1
+
+
+def test_a_third_release_can_be_named_while_a_rollback_is_confirmed(world):
+    first, second = world.make_live(), world.make_live()
+    world.make_live()
+    one = back(world)
+    assert (one.status, numbers(world)) == ("progressing", (2, None, 3))
+    asked_at = timezone.now()
+    other = back(world, to_release=first.pk)
+    one.refresh_from_db()
+    assert (one.status, other.status, numbers(world)) == ("aborted", "progressing", (1, None, 2))
+    assert f"{world.operator.label} rolled back to release 1" in one.reason
+    assert other.from_release == second
+    arms = routes_for_gateway().deployments[0].arms
+    assert {arm.number: arm.weight_pct for arm in arms if arm.weight_pct} == {1: 100}
+    confirmed(world, other)
+    world.advance(one)  # a wake-up that came late changes nothing
+    assert (one.status, other.status, numbers(world)) == ("aborted", "succeeded", (1, None, 2))
+    assert verbs(one) == ["rollout.rolled_back", "rollout.aborted"]
+    assert verbs(other) == ["rollout.rolled_back", "rollout.succeeded"]
+    found = periods(fresh(world))
+    assert [each.release.number for each in found] == [1, 2, 3, 2, 1]
+    assert [each.until for each in found[1:]] == [each.since for each in found[:-1]]
+    assert found[1].rollout == one  # release 2 was everybody's between the two clicks
+    assert moment(fresh(world), asked_at).period.release == second
+    assert moment(fresh(world), timezone.now()).period.release == first
+    with pytest.raises(Conflict, match="To go to release 2 again, name it"):
+        back(world)
+
+
+def test_a_third_release_can_be_named_while_a_rollback_still_loads_its_servers(world, told):
+    first, second, third = world.make_live(), world.make_live(), world.make_live()
+    Workload.objects.filter(release=first).delete()
+    told.exist.pop(first.pk)
+    told.never_ready.add(first.pk)
+    one = world.advance(back(world, to_release=first.pk))
+    assert (one.status, numbers(world)) == ("pending", (3, None, 2))
+    asked_at = timezone.now()
+    other = back(world, to_release=second.pk)
+    one.refresh_from_db()
+    assert (one.status, other.status, numbers(world)) == ("aborted", "progressing", (2, None, 3))
+    assert other.from_release == third
+    told.never_ready.clear()
+    world.advance(one)  # its servers would be ready now, but nobody wants it any more
+    confirmed(world, other)
+    assert (one.status, other.status, numbers(world)) == ("aborted", "succeeded", (2, None, 3))
+    assert verbs(one)[-1] == "rollout.aborted"
+    found = periods(fresh(world))
+    assert [each.release.number for each in found] == [2, 3, 2, 1]  # release 1 was nobody's in between
+    assert found[0].rollout == other
+    assert moment(fresh(world), asked_at).period.release == third
+    world.reconcile()
+    Workload.objects.filter(release=first).update(unwanted_since=timezone.now() - timedelta(minutes=1))
+    world.reconcile()
+    assert first.pk not in told.exist  # what was being loaded for the first click is given back
 
 
 def test_nothing_served_yet_is_nothing_to_roll_back(world):
