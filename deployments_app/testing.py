@@ -166,6 +166,24 @@ class BackendContract:
         reason = wait_until(look, within_s=self.READY_WITHIN_S, what="it was tried twice")
         assert "digest" in reason or "sha256" in reason
 
+    def test_a_server_that_dies_again_and_again_says_so_and_is_back_when_it_no_longer_does(
+        self, backend: DeploymentBackend, release: Callable[..., ReleaseSpec]
+    ) -> None:
+        spec = release()
+        before = self.await_ready(backend, spec).restarts
+
+        def says_so() -> str:
+            reason = backend.observe(spec.key).reason
+            return reason if "again" in reason or "next start" in reason else ""
+
+        for _ in range(2):
+            self.end_server(backend, spec.key)
+            reason = wait_until(says_so, within_s=self.READY_WITHIN_S, what="a server that died is named")
+            assert "the server" in reason
+            status = self.await_ready(backend, spec)
+            assert status.reason == ""
+        assert status.restarts >= before + 2
+
     def test_a_removed_release_leaves_nothing_behind(
         self, backend: DeploymentBackend, release: Callable[..., ReleaseSpec]
     ) -> None:

@@ -8,8 +8,9 @@ from deployments_app.backends.manifests import PORT, Manifest
 
 REASON_MAX = 300
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
+FETCH = "fetch-artifact"
 PARTS = {
-    "fetch-artifact": "fetching the artifact",
+    FETCH: "fetching the artifact",
     "server": "the server",
     "agent": "the gateway's agent",
     "envoy": "the gateway",
@@ -84,7 +85,8 @@ def why_not_ready(pod: Manifest) -> str:
             return f"the image {status.get('image', '')} cannot be fetched: {what}"
         if waiting and waiting.get("reason") == "CreateContainerConfigError":
             return f"the server cannot be set up: {_first_line(waiting.get('message', ''))}"
-        if ended and ended.get("exitCode") != 0 and not status.get("ready"):
+        # Only what prepares a pod is meant to end; a server that ends, even in peace, is one that died.
+        if ended and (ended.get("exitCode") != 0 or name != FETCH) and not status.get("ready"):
             again = "; it is being started again" if not waiting else "; the next start waits a while"
             return f"{PARTS.get(name, name)} {_how_it_ended(ended)}{again}"
     running = [status["name"] for status in _containers(pod) if "running" in status.get("state", {})]

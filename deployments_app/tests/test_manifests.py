@@ -167,6 +167,11 @@ REASONS = [
     ),
     (
         deployment(),
+        [pod(server={"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended(0, "")})],
+        "the server ended with status 0; the next start waits a while",
+    ),
+    (
+        deployment(),
         [pod(server={**RUNNING, "lastState": ended(137, "", reason="OOMKilled")})],
         "the server was stopped because it used more memory than it may",
     ),
