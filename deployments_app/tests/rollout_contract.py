@@ -16,7 +16,7 @@ from django.utils import timezone
 from deployments_app.backends.base import DeploymentBackend
 from deployments_app.gateway_report import WatchReport
 from deployments_app.models import Deployment, Gateway, Rollout
-from deployments_app.plan_rules import AT_ONCE
+from deployments_app.plan_rules import AT_ONCE, Servers
 from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services import rollouts
 from deployments_app.services.gateways import record_gateway_measure
@@ -34,30 +34,34 @@ class Capacity:
 
     def __init__(self, backend: DeploymentBackend) -> None:
         self.backend = backend
-        self.stable: str | None = None
+        self.stable: tuple[str, int] | None = None
         self.samples = 0
         self.lowest: int | None = None
+        self.too_few: list[str] = []
         self._over = threading.Event()
 
-    def watch(self, release: str | None) -> None:
-        """Say which release is stable from now on."""
-        self.stable = release
+    def watch(self, release: str, replicas: int = 1) -> None:
+        """Say which release is stable from now on, and how many servers it is to have."""
+        self.stable = release, replicas
 
     def run(self) -> None:
         while not self._over.wait(SAMPLE_EVERY_S):
             watched = self.stable
             if watched is None:
                 continue
-            ready = self.backend.observe(watched).ready
+            release, wanted = watched
+            ready = self.backend.observe(release).ready
             if watched == self.stable:
                 self.samples += 1
                 self.lowest = ready if self.lowest is None else min(self.lowest, ready)
+                if ready < wanted:
+                    self.too_few.append(f"{ready} of {wanted} ready of {release} at sample {self.samples}")
 
     def was_kept(self) -> None:
         """Fail unless stable had all its servers at every sample."""
         print(f"{self.samples} samples, never fewer than {self.lowest} ready servers of stable")
         assert self.samples > 10
-        assert self.lowest == 1
+        assert self.too_few == []
 
     @contextmanager
     def sampled(self) -> Iterator[None]:
@@ -131,13 +135,13 @@ class RolloutContract:
             canary = row.canary.number if row.canary else None
             return (row.stable.number if row.stable else None, canary, row.canary_weight_pct)
 
-        def begin(template: str, algorithm: str = "popularity", **version: Any) -> Rollout:
-            made = world.version(algorithm, **version)
-            return world.start(made, plan=TEMPLATES[template].plan.to_json())
+        def begin(template: str, replicas: int = 1, **version: Any) -> Rollout:
+            plan = replace(TEMPLATES[template].plan, servers=Servers(replicas=replicas))
+            return world.start(world.version("popularity", **version), plan=plan.to_json())
 
-        first = self.go_on(world, begin("at_once"))
+        first = self.go_on(world, begin("at_once", replicas=2))
         assert (first.status, routes()) == ("succeeded", (1, None, 0))
-        capacity.watch(first.release_id)
+        capacity.watch(first.release_id, 2)
 
         canary = self.at_weight(world, begin("careful"), 5)
         assert routes() == (1, 2, 5)
@@ -151,14 +155,14 @@ class RolloutContract:
         back = roll_back(operator, shop, world.deployment)  # mid-way
         assert (routes(), self.confirmed(world, back).status) == ((1, None, 0), "succeeded")
 
-        green = self.at_weight(world, begin("blue_green"), 0)
+        green = self.at_weight(world, begin("blue_green", replicas=2), 0)
         assert routes() == (1, 3, 0)
         rollouts.promote_now(operator, shop, green)
         assert routes() == (3, None, 0)
-        capacity.watch(green.release_id)
+        capacity.watch(green.release_id, 2)
         back = roll_back(operator, shop, world.deployment)  # after 100 %
         assert routes() == (1, None, 0)
-        capacity.watch(first.release_id)
+        capacity.watch(first.release_id, 2)
         self.confirmed(world, back)
 
         shadow = self.at_weight(world, begin("shadow_first"), 0)
@@ -166,6 +170,18 @@ class RolloutContract:
         assert (routes(), mirrored.get(pk=world.deployment.pk)) == ((1, 4, 0), 25)
         rollouts.abort_rollout(operator, shop, shadow)
         assert (routes(), mirrored.get(pk=world.deployment.pk)) == ((1, None, 0), 0)
+
+        tested = self.at_weight(world, begin("ab"), 50)
+        pass_step(tested)
+        world.advance(tested, 3)  # whatever the checks say, it is open until a person concludes it
+        assert (tested.status, routes()) == ("progressing", (1, 5, 50))
+        rollouts.conclude_rollout(operator, shop, tested, "new")
+        assert routes() == (5, None, 0)
+        capacity.watch(tested.release_id)
+        back = roll_back(operator, shop, world.deployment)
+        assert routes() == (1, None, 0)
+        capacity.watch(first.release_id, 2)
+        self.confirmed(world, back)
 
         never = self.never_ready(world, begin)
         assert (never.status, routes()) == ("failed", (1, None, 0))
@@ -182,10 +198,12 @@ class RolloutContract:
     ) -> None:
         """At every step a worker dies once after each line that it comes to; the next worker goes on."""
         world = placement
-        first = self.go_on(world, world.start(world.version("popularity"), plan=AT_ONCE.to_json()))
-        capacity.watch(first.release_id)
+        two = replace(AT_ONCE, servers=Servers(replicas=2))
+        first = self.go_on(world, world.start(world.version("popularity"), plan=two.to_json()))
+        capacity.watch(first.release_id, 2)
         rollout = world.start(world.version("popularity"), plan=STEP_BY_STEP.to_json())
         deaths: set[tuple[str, int, str]] = set()
+        shares: list[int] = []
 
         def advance_or_die(row: Rollout) -> None:
             if row.status == "progressing":
@@ -199,9 +217,12 @@ class RolloutContract:
             expire_lease(row)
             row.refresh_from_db()
             assert served_share(world, row) == row.weight_pct  # both were written, or neither
+            if row.weight_pct not in shares:
+                shares.append(row.weight_pct)
 
         self.until(world, rollout, lambda row: row.status == "succeeded", turn=advance_or_die)
         assert {line for _, _, line in deaths} == set(KILL_AFTER)
+        assert shares == [0, 5, 25, 50, 100]
         told = [verb for verb in verbs(rollout) if verb != "rollout.noted"]
         assert told[1:] == ["rollout.progressing", *["rollout.step_advanced"] * 3, "rollout.succeeded"]
         assert verbs(rollout.promotion).count("promotion.applied") == 1
