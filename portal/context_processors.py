@@ -92,8 +92,7 @@ class Frame:
     def _memberships(self) -> list[Membership]:
         if not self._is_signed_in():
             return []
-        user: Any = self._request.user
-        return list(user.memberships.select_related("shop").order_by("shop__name"))
+        return cast(ShopRequest, self._request).actor.memberships
 
     def _role(self) -> str:
         shop = self.shop

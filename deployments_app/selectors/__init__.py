@@ -3,7 +3,6 @@
 from deployments_app.selectors.history import Moment, Period, last_rehearsal, moment, periods
 from deployments_app.selectors.rows import (
     GATEWAY_LIVE_S,
-    active_rollout,
     count_waiting,
     deployment,
     deployment_feed,
@@ -34,20 +33,21 @@ from deployments_app.selectors.standing import (
     standing,
 )
 from deployments_app.selectors.ways_back import (
+    LastRollouts,
     RollbackTarget,
     allowed_actions,
     is_warm,
-    last_rollback,
+    last_rollouts,
     rollback_target,
 )
 
 __all__ = [
     "GATEWAY_LIVE_S",
+    "LastRollouts",
     "Moment",
     "Period",
     "RollbackTarget",
     "Standing",
-    "active_rollout",
     "allowed_actions",
     "count_waiting",
     "deployment",
@@ -59,7 +59,7 @@ __all__ = [
     "is_stale",
     "is_warm",
     "last_rehearsal",
-    "last_rollback",
+    "last_rollouts",
     "live_gateways",
     "live_version_of",
     "live_versions",

@@ -136,14 +136,6 @@ def rollout(shop: Shop, pk: str) -> Rollout:
     return _one(rollouts(shop), Q(pk=pk), pk, "rollout")
 
 
-def active_rollout(deployment: Deployment) -> Rollout | None:
-    return (
-        Rollout.objects.filter(deployment=deployment, status__in=ACTIVE)
-        .select_related("release", "from_release")
-        .first()
-    )
-
-
 def verdicts(rollout: Rollout) -> QuerySet[AnalysisVerdict]:
     """What was measured at each step, newest first."""
     return rollout.verdicts.order_by("-created_at")

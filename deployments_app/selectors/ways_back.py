@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from deployments_app.models import Deployment, Release, Rollout, Workload
-from deployments_app.selectors.rows import active_rollout
+from deployments_app.models.rollouts import ACTIVE
 
 _ACTIONS = {
     "pending": ("abort",),
@@ -24,6 +26,30 @@ def allowed_actions(rollout: Rollout) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class LastRollouts:
+    """A placement's rollouts that tell where one press leads, and how long the last one took."""
+
+    active: Rollout | None  # under way
+    live: Rollout | None  # the newest that succeeded
+    measured: Rollout | None  # the newest rollback whose time was measured
+
+
+def last_rollouts(deployment: Deployment) -> LastRollouts:
+    """Find all three in one query."""
+    mine = Rollout.objects.filter(deployment=deployment).order_by("-created_at")
+    is_measured = Q(kind="rollback") & ~Q(measured={})
+    wanted = Q()
+    for which in (Q(status__in=ACTIVE), Q(status="succeeded"), is_measured):
+        wanted |= Q(pk__in=mine.filter(which).values("pk")[:1])
+    rows = list(mine.filter(wanted).select_related("release", "from_release"))
+    return LastRollouts(
+        active=next((each for each in rows if each.status in ACTIVE), None),
+        live=next((each for each in rows if each.status == "succeeded"), None),
+        measured=next((each for each in rows if each.kind == "rollback" and each.measured), None),
+    )
+
+
+@dataclass(frozen=True)
 class RollbackTarget:
     """Where one click leads; `cannot` says why there is nothing to click."""
 
@@ -34,10 +60,10 @@ class RollbackTarget:
     cannot: str | None = None
 
 
-def rollback_target(deployment: Deployment) -> RollbackTarget:
-    """Find where `roll_back` without a named release would lead now."""
-    is_known_idle = getattr(deployment, "active_rollout_id", "") is None
-    active = None if is_known_idle else active_rollout(deployment)
+def rollback_target(deployment: Deployment, seen: LastRollouts | None = None) -> RollbackTarget:
+    """Find where `roll_back` without a named release would lead now. seen: what was read already."""
+    seen = last_rollouts(deployment) if seen is None else seen
+    active = seen.active
     if active is not None and active.kind == "rollback":
         return RollbackTarget(
             None, cannot=f"A rollback to release {active.release.number} is under way already."
@@ -51,17 +77,16 @@ def rollback_target(deployment: Deployment) -> RollbackTarget:
             leaves=active.release,
             share_pct=deployment.canary_weight_pct,
         )
-    return _last_good_target(deployment)
+    return _last_good_target(deployment, seen.live)
 
 
-def _last_good_target(deployment: Deployment) -> RollbackTarget:
+def _last_good_target(deployment: Deployment, last: Rollout | None) -> RollbackTarget:
     if deployment.stable is None:
         return RollbackTarget(None, cannot="Nothing serves here yet, so there is nothing to roll back.")
     if deployment.last_good is None:
         return RollbackTarget(
             None, cannot=f"Release {deployment.stable.number} is the first here: there is no earlier one."
         )
-    last = Rollout.objects.filter(deployment=deployment, status="succeeded").order_by("-created_at").first()
     if last is not None and last.kind == "rollback" and last.release_id == deployment.stable_id:
         return RollbackTarget(
             None,
@@ -71,12 +96,6 @@ def _last_good_target(deployment: Deployment) -> RollbackTarget:
     return RollbackTarget(
         deployment.last_good, is_warm=is_warm(deployment.last_good), leaves=deployment.stable
     )
-
-
-def last_rollback(deployment: Deployment) -> Rollout | None:
-    """The newest rollback of a placement whose time was measured."""
-    rows = Rollout.objects.filter(deployment=deployment, kind="rollback").exclude(measured={})
-    return rows.order_by("-created_at").first()
 
 
 def is_warm(release: Release) -> bool:

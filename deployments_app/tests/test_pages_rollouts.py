@@ -270,12 +270,12 @@ def test_an_open_placement_says_so(world, visit):
     assert "You may not issue or revoke serving keys: you are viewer here." in page
 
 
-# Nine of them are the frame's: session, person, shop, roles, shops, approvals, and three kinds of jobs.
+# Eight of them are the frame's: session, person, shops with roles, approvals, three kinds of jobs, alerts.
 PAGES = [
-    ("rollout_detail", "rollout", 15),
-    ("rollout_status", "rollout", 10),
-    ("deployment_detail", "deployment", 18),
-    ("deployment_status", "deployment", 8),
+    ("rollout_detail", "rollout", 12),
+    ("rollout_status", "rollout", 7),
+    ("deployment_detail", "deployment", 15),
+    ("deployment_status", "deployment", 5),
 ]
 
 
@@ -288,6 +288,35 @@ def test_a_long_history_costs_no_more_queries(
     visit("approver", name, pk)
     with django_assert_max_num_queries(most):
         visit(None, name, pk)
+
+
+BUSY_PAGES = (
+    "rollout_detail",
+    "deployment_detail",
+    "live_numbers",
+    "consistency",
+    "time_machine",
+    "approvals",
+)
+
+
+@pytest.mark.parametrize("name", [*BUSY_PAGES, "environment_detail", "deployment_list"])
+def test_a_rollout_under_way_costs_at_most_fifteen_queries(
+    world, visit, two_releases, django_assert_max_num_queries, name
+):
+    roll_back(world.approver, world.shop, two_releases)
+    Rollout.objects.filter(kind="rollback").update(status="succeeded", measured={"routes_running_ms": 90})
+    third = world.advance(world.start(world.version("popularity")))
+    assert third.status == "progressing"
+    of = {
+        "rollout_detail": [third.pk],
+        "environment_detail": [world.environment.pk],
+        "approvals": [],
+        "deployment_list": [],
+    }
+    visit("approver", name, *of.get(name, [world.deployment.pk]))
+    with django_assert_max_num_queries(15):
+        visit(None, name, *of.get(name, [world.deployment.pk]))
 
 
 def test_many_placements_are_listed_in_few_queries(world, visit, live, django_assert_max_num_queries):

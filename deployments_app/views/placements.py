@@ -164,11 +164,11 @@ def _detail(
 
 
 def _status(request: ShopRequest, deployment: Deployment) -> dict[str, Any]:
-    target = selectors.rollback_target(deployment)
+    seen = selectors.last_rollouts(deployment)
+    target = selectors.rollback_target(deployment, seen)
     cannot = refusal(request.actor, "rollouts.rollback", request.shop) or words.cannot_roll_back(
         deployment, target
     )
-    last = selectors.last_rollback(deployment)
     shoppers = deployment.known_shoppers
     return {
         "deployment": deployment,
@@ -176,7 +176,7 @@ def _status(request: ShopRequest, deployment: Deployment) -> dict[str, Any]:
         "arms": words.arms(deployment, shoppers),
         "target": target,
         "cannot_roll_back": cannot,
-        "effect": cannot or words.rollback_effect(deployment, target, shoppers, last),
+        "effect": cannot or words.rollback_effect(deployment, target, shoppers, seen.measured),
         "bar_key": f"{target.release}-{deployment.canary_weight_pct}-{target.is_warm}",
         "sends_bar": False,
     }

@@ -117,13 +117,14 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
     is_active = rollout.status in ACTIVE
     is_live = deployment.active_rollout_id is None and rollout.release_id == deployment.stable_id
     is_current = is_active or is_live
-    target = selectors.rollback_target(deployment)
+    seen = selectors.last_rollouts(deployment)
+    target = selectors.rollback_target(deployment, seen)
     allowed = selectors.allowed_actions(rollout)
     cannot_operate = refusal(request.actor, "rollouts.operate", request.shop)
     cannot_roll_back = refusal(request.actor, "rollouts.rollback", request.shop) or words.cannot_roll_back(
         deployment, target
     )
-    last = rollout if rollout.measured else selectors.last_rollback(deployment)
+    last = rollout if rollout.measured else seen.measured
     watched_until = words.watched_until(rollout, now) if is_live else None
     verdict = _newest_verdict(rollout, watched_until is not None)
     return {

@@ -23,14 +23,23 @@ class Actor:
         return self.user.pk if self.user is not None else ""
 
     @cached_property
-    def roles(self) -> dict[str, Role]:
-        """Role by shop id, read from the database once an actor (once a request)."""
+    def memberships(self) -> list[Membership]:
+        """Where it belongs, each with its shop, by the shop's name; read once an actor (once a request)."""
         if self.user is None or not self.user.is_active:
-            return {}
-        memberships = Membership.objects.filter(user=self.user)
+            return []
+        memberships = Membership.objects.filter(user=self.user).select_related("shop").order_by("shop__name")
         if self.token is not None:
             memberships = memberships.filter(shop_id=self.token.shop_id)
-        return {membership.shop_id: Role(membership.role) for membership in memberships}
+        return list(memberships)
+
+    @cached_property
+    def roles(self) -> dict[str, Role]:
+        """Role by shop id."""
+        return {membership.shop_id: Role(membership.role) for membership in self.memberships}
+
+    def shop_named(self, slug: str) -> Shop | None:
+        """Find a shop where it belongs; there are no others for it."""
+        return next((each.shop for each in self.memberships if each.shop.slug == slug), None)
 
     def role_in(self, shop: Shop | str) -> Role | None:
         return self.roles.get(shop if isinstance(shop, str) else shop.pk)

@@ -62,13 +62,12 @@ def api_shop(request: Request, actor: Actor) -> Shop:
         return actor.token.shop
     named = request.headers.get("X-Aisle-Shop")
     if named:
-        shop = Shop.objects.filter(slug=named).first()
-        if shop is None or actor.role_in(shop) is None:
+        shop = actor.shop_named(named)
+        if shop is None:
             raise NotFound("There is no such shop here.")
         return shop
-    ids = list(actor.roles)
-    if len(ids) != 1:
+    if len(actor.memberships) != 1:
         raise InvalidInput(
             "Say which shop: send its short name in the header X-Aisle-Shop.", code="shop_missing"
         )
-    return Shop.objects.get(pk=ids[0])
+    return actor.memberships[0].shop

@@ -13,7 +13,6 @@ from django.utils.functional import SimpleLazyObject
 from portal.core.actors import Actor, person
 from portal.core.errors import PortalError
 from portal.core.ids import new_id
-from portal.core.models import Shop
 from portal.core.problems import database_away, problem, problem_http_response, refused_by_database
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
@@ -50,8 +49,8 @@ class ShopMiddleware:
         slug = kwargs.pop("shop", None)
         if slug is None or not request.user.is_authenticated:
             return
-        shop = Shop.objects.filter(slug=slug).first()
-        if shop is None or request.actor.role_in(shop) is None:  # type: ignore[attr-defined]
+        shop = request.actor.shop_named(slug)  # type: ignore[attr-defined]
+        if shop is None:
             raise Http404("There is no such shop here.")
         request.shop = shop  # type: ignore[attr-defined]
 
