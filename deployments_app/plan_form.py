@@ -28,6 +28,8 @@ _LIMITS = {
     "watch_s": "watch_min",
     "max_error_ratio": "max_error_pct",
     "p95_ratio": "p95_ratio",
+    "max_ctr_loss": "max_ctr_loss_pct",
+    "max_conversion_loss": "max_conversion_loss_pct",
 }
 
 
@@ -72,6 +74,18 @@ class PlanForm(forms.Form):
         min_value=1,
         max_value=100,
         label="p95 at most, × the live release’s",
+    )
+    max_ctr_loss_pct = OptionalNumber(
+        min_value=1,
+        max_value=100,
+        label="Clicks lost at most, %",
+        help_text="Of the live release’s click rate, where clicks are sent. Empty: 40; 100: not judged.",
+    )
+    max_conversion_loss_pct = OptionalNumber(
+        min_value=1,
+        max_value=100,
+        label="Purchases lost at most, %",
+        help_text="Of its conversion, where purchases are sent. Empty: 50; 100: not judged.",
     )
 
     replicas = forms.IntegerField(
@@ -142,6 +156,8 @@ class PlanForm(forms.Form):
         limits = {
             "max_error_ratio": _share(values.get("max_error_pct")),
             "p95_ratio": values.get("p95_ratio"),
+            "max_ctr_loss": _share(values.get("max_ctr_loss_pct")),
+            "max_conversion_loss": _share(values.get("max_conversion_loss_pct")),
         }
         wait_h, watch_min = values.get("max_wait_h"), values.get("watch_min")
         return {
@@ -227,6 +243,8 @@ def _values_of(plan: Plan) -> dict[str, Any]:
         "watch_min": _plain(plan.watch_s / 60),
         "max_error_pct": _plain(100 * plan.checks.max_error_ratio),
         "p95_ratio": _plain(plan.checks.p95_ratio),
+        "max_ctr_loss_pct": _plain(100 * plan.checks.max_ctr_loss),
+        "max_conversion_loss_pct": _plain(100 * plan.checks.max_conversion_loss),
         **{name: getattr(plan.servers, name) or None for name in SERVER_FIELDS},
     }
     for at, step in enumerate(plan.steps[:OWN_STEPS], 1):

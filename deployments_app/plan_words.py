@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from deployments_app.plan_rules import DEFAULT_PLAN, Plan, Servers, Step, read_plan
+from deployments_app.plan_rules import DEFAULT_PLAN, Checks, Plan, Servers, Step, read_plan
 from portal.core import figures
 
 STRATEGY_WORDS = {
@@ -67,7 +67,20 @@ def stop_rule(plan: Mapping[str, Any]) -> str:
     return (
         f"It stops by itself, and everybody gets the live release again, when more than "
         f"{100 * checks.max_error_ratio:g}{figures.SPACE}% of its answers are errors, its p95 passes "
-        f"{checks.p95_ratio:g} × the live release’s, or clearly more lists are empty or best-sellers only."
+        f"{checks.p95_ratio:g} × the live release’s, or clearly more lists are empty or best-sellers only. "
+        + _business_rule(checks)
+    )
+
+
+def _business_rule(checks: Checks) -> str:
+    """Say how much of what shoppers do may be lost."""
+    losses = (("click rate", checks.max_ctr_loss), ("conversion", checks.max_conversion_loss))
+    judged = [f"{100 * loss:g}{figures.SPACE}% of the {what}" for what, loss in losses if loss < 1]
+    if not judged:
+        return "Clicks and purchases are not judged."
+    return (
+        "Where the shop sends what shoppers did, it also stops when clearly more than "
+        f"{' or '.join(judged)} is lost."
     )
 
 

@@ -183,6 +183,7 @@ class PlanPreviewSerializer(serializers.Serializer):
     plan = serializers.DictField()
     steps = serializers.ListField(child=serializers.DictField())
     changes = serializers.ListField(child=serializers.DictField())
+    stop_rule = serializers.CharField(help_text="When it would stop by itself; empty for a first release.")
     backend = serializers.SerializerMethodField()
 
     @extend_schema_field({"type": ["object", "null"], "additionalProperties": True})

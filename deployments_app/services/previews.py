@@ -9,7 +9,7 @@ from django.utils import timezone
 from deployments_app.backends.base import Preview, PreviewingBackend, ReleaseSpec
 from deployments_app.models import Deployment, Release, Workload
 from deployments_app.plan_rules import AT_ONCE, validate_plan
-from deployments_app.plan_words import plan_steps
+from deployments_app.plan_words import plan_steps, stop_rule
 from deployments_app.services.workloads import backend_for, release_spec
 from models_app.models import ModelVersion
 from portal.core.actors import Actor
@@ -33,12 +33,14 @@ SHOWN = {
 class PromotionPreview:
     """plan: complete; steps: as `plan_steps` has them; changes: the release spec beside the live one's.
 
+    stop_rule: when it would stop by itself, in words; empty where nobody would be served otherwise.
     backend: what the backend itself would make and change, where it can tell.
     """
 
     plan: dict[str, Any]
     steps: list[dict[str, Any]]
     changes: list[dict[str, Any]]
+    stop_rule: str
     backend: Preview | None
 
 
@@ -63,6 +65,7 @@ def preview_promotion(
         plan=chosen,
         steps=plan_steps(chosen, version.run.dataset_version.user_count, timezone.now()),
         changes=compare_specs(live, spec),
+        stop_rule=stop_rule(chosen) if deployment.stable_id is not None else "",
         backend=_ask_backend(deployment, spec),
     )
 

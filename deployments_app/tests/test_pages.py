@@ -217,6 +217,8 @@ def test_a_template_is_edited_previewed_and_sent(world, visit):
         "min_answers_1": "50",
         "weight_pct_2": "10",
         "max_error_pct": "2",
+        "max_ctr_loss_pct": "25",
+        "max_conversion_loss_pct": "100",
         "replicas": "2",
         "memory_mb": "512",
     }
@@ -227,9 +229,12 @@ def test_a_template_is_edited_previewed_and_sent(world, visit):
     )
     assert "Only the first step of a shadow copies requests, at 0 %." in refused.text_
     form["weight_pct_2"] = "100"
+    refused = visit("analyst", "promotion_new", data={**form, "max_ctr_loss_pct": "0.5"}, status=422).text_
+    assert "Ensure this value is greater than or equal to 1." in refused
     preview = visit("analyst", "promotion_new", data={**form, "preview": "1"}).text_
     assert "about 4,200 shoppers" in preview
     assert "at the earliest" in preview
+    assert "it also stops when clearly more than 25 % of the click rate is lost." in preview
     assert re.search(r"Algorithm</th> <td>als</td> <td class=\"differs\">item_knn", preview)
     assert re.search(r"Servers</th> <td>1</td> <td class=\"differs\">2", preview)
     assert not Promotion.objects.filter(model_version=version).exists()
@@ -242,7 +247,8 @@ def test_a_template_is_edited_previewed_and_sent(world, visit):
         "mirror_pct": 0,
         "ends_by": "plan",
     }
-    assert plan["checks"]["max_error_ratio"] == 0.02
+    checks = [plan["checks"][name] for name in ("max_error_ratio", "max_ctr_loss", "max_conversion_loss")]
+    assert checks == [0.02, 0.25, 1]
     assert plan["servers"] == {
         "replicas": 2,
         "memory_mb": 512,
