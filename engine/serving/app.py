@@ -14,6 +14,7 @@ from typing import Any
 from engine.serving import inference_protocol as protocol
 from engine.serving.answers import Answer, Refuse, Request, problem, protocol_error
 from engine.serving.batch import Batches
+from engine.serving.batch_limits import BatchRoom
 from engine.serving.config import ServingConfig
 from engine.serving.counters import CONTENT_TYPE, Counters
 from engine.serving.domain import Domain
@@ -65,9 +66,9 @@ class ModelServer:
 
     def start(self, model: ServedModel) -> None:
         """Take a model that has been warmed up: ready from now on."""
-        domain = Domain(self.config, self._key, model, self.counters)
+        domain, room = Domain(self.config, self._key, model, self.counters), BatchRoom()
         self._endpoints = Endpoints(
-            domain, Batches(domain), InferenceProtocol(self.config, model, self.counters)
+            domain, Batches(domain, room), InferenceProtocol(self.config, model, self.counters, room)
         )
         self.counters.ready.set(1)
 

@@ -8,41 +8,23 @@ from time import perf_counter
 from typing import Any
 
 from engine.serving.answers import Answer, Request, json_answer
+from engine.serving.batch_limits import BatchRoom, check_size
 from engine.serving.counters import Served
 from engine.serving.domain import Domain
-from engine.serving.requests import (
-    USERS_MAX,
-    Query,
-    Refusal,
-    Wanted,
-    check_id,
-    read_json,
-    read_object,
-    read_wanted,
-)
-
-ITEMS_MAX = 20_000  # users × k: what one answer holds
-BATCHES_MAX = 4  # under way at once
+from engine.serving.requests import Query, Refusal, Wanted, check_id, read_json, read_object, read_wanted
 
 
 class Batches:
     """Answers POST …/recommendations/batch?k=…"""
 
-    def __init__(self, domain: Domain) -> None:
-        self.domain = domain
-        self._under_way = 0
+    def __init__(self, domain: Domain, room: BatchRoom) -> None:
+        self.domain, self.room = domain, room
 
     async def answer(self, request: Request) -> Answer:
         """Make all lists, leaving room for other requests between blocks of users."""
         users, wanted = read_batch(request.query, request.body)
-        if self._under_way >= BATCHES_MAX:
-            detail = f"{BATCHES_MAX} batches are under way; ask again in a second."
-            raise Refusal(429, "too_many_batches", detail, headers={"Retry-After": "1"})
-        self._under_way += 1
-        try:
+        with self.room.taken():
             return await self._answer(request, users, wanted)
-        finally:
-            self._under_way -= 1
 
     async def _answer(self, request: Request, users: list[str], wanted: Wanted) -> Answer:
         domain, variant = self.domain, self.domain.variant(request)
@@ -79,9 +61,7 @@ def read_batch(query: Query, body: bytes) -> tuple[list[str], Wanted]:
     wanted = read_wanted(query, found)
     if wanted.explain:
         raise Refusal(422, "not_in_a_batch", "A batch is not explained; ask for one user.", pointer="explain")
-    if len(users) > USERS_MAX or len(users) * wanted.k > ITEMS_MAX:
-        detail = f"A batch has at most {USERS_MAX:,} users and {ITEMS_MAX:,} items in all (users × k)."
-        raise Refusal(413, "too_many", detail, pointer="/users")
+    check_size(len(users), wanted.k, "/users")
     for at, each in enumerate(users):
         if not isinstance(each, str):
             raise Refusal(400, "wrong_type", "A user's id is a text.", pointer=f"/users/{at}")

@@ -2,13 +2,16 @@
 
 Inputs: `user_id` BYTES [n, 1] or [n], and `k` INT32 [1] if wanted. Outputs: `item_ids` BYTES [n, k] and
 `scores` FP32 [n, k]. Who is unknown gets what is popular; a row with fewer items ends in "" and 0.
+More than one user is a batch, within the same limits as the other endpoint's.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from engine.serving.answers import Answer, Request, json_answer
+from engine.serving.batch_limits import BatchRoom, check_size
 from engine.serving.config import ServingConfig
 from engine.serving.counters import Counters, Served
 from engine.serving.domain import DIRECT
@@ -17,7 +20,6 @@ from engine.serving.ranking import RankedList, Ranker
 from engine.serving.requests import (
     K_DEFAULT,
     K_MAX,
-    USERS_MAX,
     Refusal,
     Wanted,
     check_id,
@@ -66,8 +68,10 @@ def ready(is_ready: bool) -> Answer:
 class InferenceProtocol:
     """Answers for the one model that this server has."""
 
-    def __init__(self, config: ServingConfig, model: ServedModel, counters: Counters) -> None:
-        self.config, self.model, self.counters = config, model, counters
+    def __init__(
+        self, config: ServingConfig, model: ServedModel, counters: Counters, room: BatchRoom
+    ) -> None:
+        self.config, self.model, self.counters, self.room = config, model, counters, room
         self.ranker = Ranker(model)
 
     def check_model(self, name: str, version: str | None) -> None:
@@ -98,6 +102,10 @@ class InferenceProtocol:
     async def infer(self, request: Request) -> Answer:
         """Answer POST …/models/{m}/infer, leaving room for other requests between blocks of users."""
         asked = read_inference(request.body)
+        with self.room.taken() if len(asked.users) > 1 else nullcontext():
+            return await self._infer(request, asked)
+
+    async def _infer(self, request: Request, asked: Inference) -> Answer:
         rows: list[RankedList] = []
         async for _, lists in self.ranker.in_blocks(asked.users, Wanted(asked.k)):
             rows += lists
@@ -146,9 +154,9 @@ def read_inference(body: bytes) -> Inference:
         tensors[name] = tensor
     if "user_id" not in tensors:
         raise Refusal(400, "user_missing", "The input user_id is missing.")
-    return Inference(
-        asked_id, _users(tensors["user_id"]), _k(tensors.get("k")), _outputs(found.get("outputs"))
-    )
+    users, k = _users(tensors["user_id"]), _k(tensors.get("k"))
+    check_size(len(users), k)
+    return Inference(asked_id, users, k, _outputs(found.get("outputs")))
 
 
 def _users(tensor: dict[str, Any]) -> list[str]:
@@ -158,10 +166,7 @@ def _users(tensor: dict[str, Any]) -> list[str]:
     if not isinstance(data, list):
         raise Refusal(400, "wrong_type", "The data of user_id must be a list.")
     flat = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
-    if len(flat) > USERS_MAX:
-        raise Refusal(
-            413, "too_many", f"At most {USERS_MAX:,} users can be asked for at once; these are {len(flat):,}."
-        )
+    check_size(len(flat), 1)  # before each is looked at
     if shape not in ([len(flat)], [len(flat), 1]) or any(type(n) is not int for n in shape):
         raise Refusal(
             400, "wrong_shape", f"user_id must have the shape [n, 1]; its data has {len(flat)} entries."

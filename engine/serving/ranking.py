@@ -118,11 +118,15 @@ class Ranker:
     async def in_blocks(
         self, user_ids: list[str], wanted: Wanted
     ) -> AsyncIterator[tuple[list[str], list[RankedList]]]:
-        """Make many users' lists block by block, leaving room for other requests between them."""
+        """Make many users' lists block by block, leaving room for other requests between them.
+
+        One block alone is made without a pause: it is over before anybody finds it under way.
+        """
         for start in range(0, len(user_ids), AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
             block = user_ids[start : start + AT_ONCE]
             yield block, self.recommend_all(block, wanted)
-            await asyncio.sleep(0)
 
     def fold_in(self, history: Int32, wanted: Wanted) -> RankedList:
         """Make the list of somebody of whom only this (sorted) history is known."""

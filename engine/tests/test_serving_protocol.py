@@ -1,13 +1,21 @@
 """The Open Inference Protocol V2, bare and behind /{shop}/{deployment}."""
 
+import asyncio
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.artifacts import load_artifact
+from engine.serving.app import ModelServer
+from engine.serving.config import read_config
+from engine.serving.model import ServedModel
 from engine.tests.serving_process import (
     EMPTY,
     FILLED,
+    KEY,
     USERS,
     RunningServer,
     make_artifact,
@@ -123,6 +131,46 @@ def test_a_thousand_users_are_answered_and_more_refused(server: RunningServer) -
     reply = infer(server, {"inputs": [tensor([*users, "u1"])]})
     assert reply.status == 413
     assert "1,000" in reply.json["error"]
+    large = infer(server, {"inputs": [tensor(users[:201]), k_tensor(100)]})
+    assert large.status == 413
+    assert "20,000 items in all" in large.json["error"]
+    assert infer(server, {"inputs": [tensor(users[:200]), k_tensor(100)]}).status == 200
+
+
+def test_large_batches_of_both_endpoints_share_four_places(tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path / "artifact")
+    app = ModelServer(read_config(server_config(tmp_path, artifact)), KEY)
+    app.start(ServedModel(load_artifact(artifact.folder, artifact.digest)))
+
+    async def ask(path: str, body: Any) -> tuple[int, dict[bytes, bytes], Any]:
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        named = {"method": "POST", "path": path, "raw_path": path.encode()}
+        await app({**named, "query_string": b"", "headers": []}, receive, send)
+        return sent[0]["status"], dict(sent[0]["headers"]), json.loads(sent[1]["body"])
+
+    def tensors(count: int) -> tuple[str, Any]:
+        return "/s/d/v2/models/shop-main/infer", {"inputs": [tensor(USERS[:count])]}
+
+    def lists(count: int) -> tuple[str, Any]:
+        return "/s/d/recommendations/batch", {"users": USERS[:count]}
+
+    async def at_once(*calls: tuple[str, Any]) -> list[tuple[int, dict[bytes, bytes], Any]]:
+        return await asyncio.gather(*(ask(*call) for call in calls))
+
+    answers = asyncio.run(at_once(*[lists(50)] * 3, *[tensors(50)] * 2, lists(50), tensors(1)))
+    assert [status for status, _, _ in answers] == [200, 200, 200, 200, 429, 429, 200]
+    _, headers, refused = answers[4]
+    assert refused == {"error": "4 batches are under way; ask again in a second."}
+    assert headers[b"retry-after"] == b"1"
+    small = asyncio.run(at_once(*[tensors(32)] * 8))
+    assert [status for status, _, _ in small] == [200] * 8, "made in one turn: nobody waits for them"
 
 
 def test_every_row_of_a_batch_is_counted(server: RunningServer) -> None:
