@@ -50,11 +50,10 @@ def arms(deployment: Deployment, shoppers: int | None = None) -> list[dict[str, 
     stable, canary = deployment.stable, deployment.canary
     share = deployment.canary_weight_pct if canary is not None else 0
     found = []
-    for release, role, pct in ((stable, "stable", 100 - share), (canary, "canary", share)):
+    for release, role, pct in ((stable, "stable", 100 - share), (canary, deployment.canary_role, share)):
         if release is not None:
             pct = 100 if stable is None else pct
-            unseen = role == "canary" and not pct
-            role = "shadow" if unseen and deployment.canary_mirror_pct else role
+            unseen = role != "stable" and not pct
             name = f"{release.number} · {'live' if role == 'stable' else 'new'} · {release.model_version}"
             note = _unseen_note(deployment) if unseen else about_shoppers(shoppers, pct)
             found.append({"label": name, "role": role, "pct": pct, "note": note})

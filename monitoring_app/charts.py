@@ -1,6 +1,6 @@
 """Figures of live numbers. Colours are token names: the page fills them in, in its theme."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -17,35 +17,27 @@ LEAST_TOP = 1.0  # of every axis, in its unit
 WORDS = {"paused": "paused", "succeeded": "live", "failed": "stopped", "aborted": "ended"}
 
 
-def colour_of(number: int, stable: int | None, canary: int | None) -> str:
-    """An arm has one colour everywhere; releases that no longer serve are grey."""
-    if number == canary:
-        return "--canary-line"
-    return "--stable" if number == stable else "--baseline"
+# Role -> colour: an arm has one colour everywhere; releases that no longer serve are grey.
+COLOURS = {"stable": "--stable", "canary": "--canary-line", "shadow": "--shadow-arm-line"}
+Roles = Mapping[int, str]  # release number -> stable, canary or shadow
 
 
-def rate_figure(
-    arms: Iterable[Series], stable: int | None, canary: int | None, marks: Iterable[Event]
-) -> Figure:
+def rate_figure(arms: Iterable[Series], roles: Roles, marks: Iterable[Event]) -> Figure:
     """Requests a second by release."""
-    return _lines([(arm, arm.per_second, "") for arm in arms], "requests/s", stable, canary, marks)
+    return _lines([(arm, arm.per_second, "") for arm in arms], "requests/s", roles, marks)
 
 
-def latency_figure(
-    arms: Iterable[Series], stable: int | None, canary: int | None, marks: Iterable[Event]
-) -> Figure:
+def latency_figure(arms: Iterable[Series], roles: Roles, marks: Iterable[Event]) -> Figure:
     """p50, p95 and p99 by release."""
     lines = []
     for arm in arms:
         lines += [(arm, arm.p50_ms, "p50"), (arm, arm.p95_ms, "p95"), (arm, arm.p99_ms, "p99")]
-    return _lines(lines, "ms", stable, canary, marks)
+    return _lines(lines, "ms", roles, marks)
 
 
-def error_figure(
-    arms: Iterable[Series], stable: int | None, canary: int | None, marks: Iterable[Event]
-) -> Figure:
+def error_figure(arms: Iterable[Series], roles: Roles, marks: Iterable[Event]) -> Figure:
     """Share of first attempts that failed, by release."""
-    return _lines([(arm, arm.error_pct, "") for arm in arms], "% of requests", stable, canary, marks)
+    return _lines([(arm, arm.error_pct, "") for arm in arms], "% of requests", roles, marks)
 
 
 _DASHES = {"p50": "dot", "p99": "dash"}
@@ -54,19 +46,18 @@ _DASHES = {"p50": "dot", "p99": "dash"}
 def _lines(
     lines: list[tuple[Series, list[Any], str]],
     unit: str,
-    stable: int | None,
-    canary: int | None,
+    roles: Roles,
     marks: Iterable[Event],
 ) -> Figure:
     data = [
         {
             "type": "scatter",
             "mode": "lines",
-            "name": f"Release {arm.number}" + (f" {kind}" if kind else ""),
+            "name": " ".join(filter(None, (_name(arm.number, roles), kind))),
             "x": [_iso(at) for at in arm.at],
             "y": [None if value is None else round(value, 3) for value in values],
             "line": {
-                "color": colour_of(arm.number, stable, canary),
+                "color": COLOURS.get(roles.get(arm.number, ""), "--baseline"),
                 "width": 2 if kind in ("", "p95") else 1,
                 "dash": _DASHES.get(kind, "solid"),
             },
@@ -88,6 +79,10 @@ def _lines(
     if highest < LEAST_TOP:  # nothing, or next to it: a line on the ground, not noise drawn large
         layout["yaxis"]["range"] = [0, LEAST_TOP]
     return {"data": data, "layout": layout}
+
+
+def _name(number: int, roles: Roles) -> str:
+    return f"Release {number} (shadow)" if roles.get(number) == "shadow" else f"Release {number}"
 
 
 def _markers(events: list[Event], span: timedelta) -> tuple[list[Figure], list[Figure]]:

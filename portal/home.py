@@ -42,8 +42,15 @@ def live_deployments(shop: Shop) -> list[Any]:
     now = timezone.now()
     for placement in placements:
         placement.live = live_now(placement, now)
-        placement.canary_label = f"canary {placement.canary_weight_pct} %"
+        placement.canary_label = _canary_in_words(placement)
     return placements
+
+
+def _canary_in_words(deployment: Deployment) -> str:
+    """Name the new release by who gets it."""
+    if deployment.canary_role == "shadow":
+        return f"shadow, copies of {deployment.canary_mirror_pct} %"
+    return f"canary {deployment.canary_weight_pct} %" if deployment.canary_weight_pct else "preview"
 
 
 def live_now(deployment: Deployment, now: datetime) -> LiveNow:
@@ -122,7 +129,7 @@ def headline(deployments: list[Deployment]) -> tuple[str, str]:
         )
     newest = live[0]
     stable: Any = newest.stable
-    if newest.canary is not None:
+    if newest.canary is not None and newest.canary_weight_pct:
         title = f"Release {newest.canary.number} serves {newest.canary_weight_pct} % of {newest.name}"
         return title, f"Release {stable.number} serves everybody else. You can roll back at any moment."
     title = f"Release {stable.number} serves every shopper of {newest.name}"

@@ -57,6 +57,11 @@ class Deployment(Leased):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def canary_role(self) -> str:
+        """Say what the new release is: a shadow as long as it only answers copies of requests."""
+        return "shadow" if self.canary_mirror_pct and not self.canary_weight_pct else "canary"
+
 
 class Release(models.Model):
     """Numbered and immutable: a model version and its configuration, at one deployment."""

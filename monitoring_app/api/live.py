@@ -78,9 +78,9 @@ class LiveNumbersView(ApiView):
             raise InvalidInput(f"window is one of {', '.join(WINDOWS_S)}.")
         deployment, now = live_deployment(self.actor, self.shop, deployment_id), timezone.now()
         arms = series(deployment, WINDOWS_S[window], now)
-        answers = {arm.release_id: arm.total.answers for arm in arms}
+        given_out = {arm.release_id: arm.total.to_shoppers for arm in arms}
         since = now - timedelta(seconds=WINDOWS_S[window])
-        reactions = reactions_since(deployment.pk, answers, since, now)
+        reactions = reactions_since(deployment.pk, given_out, since, now)
         body = {
             "deployment": deployment.pk,
             "window_s": WINDOWS_S[window],

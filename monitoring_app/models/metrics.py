@@ -43,6 +43,7 @@ class MetricPoint(models.Model):
     answers = models.BigIntegerField(default=0)  # lists that this release's servers made
     fallbacks = models.BigIntegerField(default=0)  # of these, by popularity
     empty = models.BigIntegerField(default=0)  # of these, without an item
+    copies = models.BigIntegerField(default=0)  # of these, to copies of requests: nobody saw them
     latency = models.JSONField(default=dict)  # upper bound in ms (text) -> answers in that bucket
 
     class Meta:

@@ -18,7 +18,7 @@ from portal.core.errors import NotFound
 from portal.core.models import Event, Shop
 from portal.core.permissions import authorize
 
-SUMMED = ("requests", "errors", "answers", "fallbacks", "empty")
+SUMMED = ("requests", "errors", "answers", "fallbacks", "empty", "copies")
 WINDOWS_S = {"5m": 300, "1h": 3600, "24h": 86_400, "7d": 7 * 86_400}
 
 
@@ -32,6 +32,12 @@ class ArmNumbers:
     fallbacks: int = 0
     empty: int = 0
     latency: dict[str, int] = field(default_factory=dict)
+    copies: int = 0  # of the answers, those to copies of requests
+
+    @property
+    def to_shoppers(self) -> int:
+        """How many of its lists went to shoppers; a shadow's answers to copies of requests go to nobody."""
+        return max(0, self.answers - self.copies)
 
     @property
     def error_ratio(self) -> float | None:
@@ -152,5 +158,6 @@ def _add(points: Collection[MetricPoint] | Collection[ArmNumbers]) -> ArmNumbers
         answers=sum(point.answers for point in points),
         fallbacks=sum(point.fallbacks for point in points),
         empty=sum(point.empty for point in points),
+        copies=sum(point.copies for point in points),
         latency=histograms.add(*(point.latency for point in points)),
     )

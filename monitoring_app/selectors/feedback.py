@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from deployments_app.models import Deployment
 from monitoring_app.buckets import width_for
@@ -54,13 +54,13 @@ def window(deployment: Deployment) -> FeedbackWindow:
 
 
 def reactions_since(
-    deployment_id: str, answers: Mapping[str, int], since: datetime, now: datetime
+    deployment_id: str, given_out: Mapping[str, int], since: datetime, now: datetime
 ) -> dict[str, Reaction]:
     """What shoppers did with the lists given out since a moment, by release.
 
-    answers: lists that each release's servers counted in that time. Where the shop tells which lists were
-    shown, those are the exposures of every release, else the answers are. Lists given out since the servers
-    were last asked for their counts are left out on both sides.
+    given_out: lists that shoppers got from each release's servers in that time. Where the shop tells which
+    lists were shown, those are the exposures of every release, else the given out are. Lists given out since
+    the servers were last asked for their counts are left out on both sides.
     """
     width_s = width_for((now - since).total_seconds())
     points = FeedbackPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__gte=since)
@@ -73,10 +73,10 @@ def reactions_since(
     sums = {release_id: dict(zip(KINDS, counts, strict=True)) for release_id, *counts in rows}
     tells_impressions = any(row["impressions"] for row in sums.values())
     found = {}
-    for release_id in {*answers, *sums}:
+    for release_id in {*given_out, *sums}:
         row = sums.get(release_id, dict.fromkeys(KINDS, 0))
         # Of the bucket in which they were asked, more can be known than they had counted.
-        lists = row["seen"] if tells_impressions else max(answers.get(release_id, 0), row["seen"])
+        lists = row["seen"] if tells_impressions else max(given_out.get(release_id, 0), row["seen"])
         found[release_id] = Reaction(lists, row["clicks"], row["purchases"], tells_impressions)
     return found
 
@@ -85,6 +85,6 @@ def usual_reaction(deployment_id: str, release_id: str, now: datetime) -> Reacti
     """What shoppers did with the lists of one release during the last day."""
     since = now - timedelta(days=1)
     points = MetricPoint.objects.filter(release_id=release_id, width_s=60, at__gte=since)
-    answers = points.aggregate(sum=Sum("answers"))["sum"] or 0
-    found = reactions_since(deployment_id, {release_id: answers}, since, now)
+    given_out = points.aggregate(sum=Sum(F("answers") - F("copies")))["sum"] or 0
+    found = reactions_since(deployment_id, {release_id: given_out}, since, now)
     return found[release_id]

@@ -66,7 +66,7 @@ def _reactions(
         return None
     if rollout.weight_pct == 0:  # nobody sees the new release's lists, so nobody can click them
         return None
-    answers = {rollout.release_id: canary.answers, rollout.from_release_id: stable.answers}
-    found = reactions_since(rollout.deployment_id, answers, rollout.step_started_at, now)
+    given_out = {rollout.release_id: canary.to_shoppers, rollout.from_release_id: stable.to_shoppers}
+    found = reactions_since(rollout.deployment_id, given_out, rollout.step_started_at, now)
     usual = usual_reaction(rollout.deployment_id, rollout.from_release_id, now)
     return Reactions(found[rollout.release_id], found[rollout.from_release_id], usual)

@@ -15,7 +15,7 @@ from monitoring_app.models import Collector, MetricPoint, PairTotals, SourceTota
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.jobs import wake_fields
 
-COUNTERS = ("requests", "errors", "answers", "fallbacks", "empty")
+COUNTERS = ("requests", "errors", "answers", "fallbacks", "empty", "copies")
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,37 @@ def test_what_shoppers_did_is_told_by_release_with_its_interval(client, world):
     assert "that the shop says were shown" in show(client, world, part=True)
 
 
+def test_a_shadow_is_called_one_and_compared_with_nobody(client, world):
+    world.deployment.canary_weight_pct, world.deployment.canary_mirror_pct = 0, 25
+    world.deployment.save()
+    MetricPoint.objects.filter(release=world.deployment.canary).update(copies=10)
+    point = MetricPoint.objects.get(release=world.deployment.stable)
+    FeedbackPoint.objects.create(
+        deployment=world.deployment,
+        release=world.deployment.stable,
+        width_s=2,
+        at=point.at,
+        seen=45,
+        clicks=45,
+    )
+    part = show(client, world, part=True).replace("&quot;", '"')
+    assert re.search(r'<tr data-arm="shadow"> <th scope="row"><span [^>]*></span> 2 shadow</th>', part)
+    assert '"name":"Release 2 (shadow)"' in part
+    assert '"color":"--shadow-arm-line"' in part
+    assert "--canary-line" not in part
+    assert "nobody sees its lists" in part
+    assert "clicks than live" not in part
+    # Once shoppers see it, its answers to copies of requests still count as lists of nobody.
+    world.deployment.canary_weight_pct, world.deployment.canary_mirror_pct = 10, 0
+    world.deployment.save()
+    point.pk, point.release, point.requests, point.answers = None, world.deployment.canary, 5, 5
+    point.at += timedelta(seconds=2)
+    point.save()
+    path = f"/api/v1/deployments/{world.deployment.pk}/metrics"
+    arms = client.get(path, headers={"X-Aisle-Shop": world.shop.slug}).json()["arms"]
+    assert [arm["feedback"]["exposures"] for arm in arms] == [90, 5]
+
+
 def test_another_shops_numbers_do_not_exist(client, world):
     other = make_world()
     client.force_login(world.admin.user)

@@ -1,5 +1,6 @@
 """Live numbers of a placement, as a page of its own and as the part that other pages fetch."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -31,17 +32,16 @@ def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
     since = now - timedelta(seconds=WINDOWS_S[chosen])
     arms = series(deployment, WINDOWS_S[chosen], now)
     marks = list(markers(deployment, since))
-    answers = {arm.release_id: arm.total.answers for arm in arms}
-    reactions = reactions_since(deployment.pk, answers, since, now)
-    stable = deployment.stable.number if deployment.stable else None
-    canary = deployment.canary.number if deployment.canary else None
+    given_out = {arm.release_id: arm.total.to_shoppers for arm in arms}
+    reactions = reactions_since(deployment.pk, given_out, since, now)
+    roles = _roles(deployment)
     context = {
         "deployment": deployment,
-        "arms": [_line(arm, stable, canary, reactions[arm.release_id]) for arm in reversed(arms)],
+        "arms": [_line(arm, roles, reactions[arm.release_id]) for arm in reversed(arms)],
         **_feedback(deployment, reactions),
-        "rate": charts.rate_figure(arms, stable, canary, marks),
-        "latency": charts.latency_figure(arms, stable, canary, marks),
-        "errors": charts.error_figure(arms, stable, canary, marks),
+        "rate": charts.rate_figure(arms, roles, marks),
+        "latency": charts.latency_figure(arms, roles, marks),
+        "errors": charts.error_figure(arms, roles, marks),
         "window": chosen,
         "window_words": WINDOW_WORDS[chosen],
         "windows": TABS,
@@ -54,8 +54,14 @@ def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
     return render(request, f"monitoring_app/{name}", context)
 
 
-def _line(arm: Series, stable: int | None, canary: int | None, reaction: Reaction) -> dict[str, Any]:
-    role = "canary" if arm.number == canary else "stable" if arm.number == stable else "baseline"
+def _roles(deployment: Deployment) -> dict[int, str]:
+    """Say which of the releases serve now, and as what, by their numbers."""
+    arms = ((deployment.stable, "stable"), (deployment.canary, deployment.canary_role))
+    return {release.number: role for release, role in arms if release is not None}
+
+
+def _line(arm: Series, roles: Mapping[int, str], reaction: Reaction) -> dict[str, Any]:
+    role = roles.get(arm.number, "baseline")
     times = {f"p{share}": arm.total.latency_ms(share / 100) for share in (50, 95, 99)}
     intervals = {
         "ctr_words": interval_in_words(reaction.ctr_interval, 1),
@@ -67,9 +73,10 @@ def _line(arm: Series, stable: int | None, canary: int | None, reaction: Reactio
 def _feedback(deployment: Deployment, reactions: dict[str, Reaction]) -> dict[str, Any]:
     """What shoppers did in the window: whether the shop tells, and how the canary compares with stable."""
     both = [reactions.get(each or "", Reaction()) for each in (deployment.canary_id, deployment.stable_id)]
+    is_seen = deployment.canary_id is not None and deployment.canary_weight_pct > 0
     return {
         "tells": any(each.clicks or each.purchases or each.is_shown for each in reactions.values()),
-        "compared": compare_arms(*both) if deployment.canary_id else [],
+        "compared": compare_arms(*both) if is_seen else [],
         "counts": window_in_words(window(deployment)),
         "send": send_a_click(),
     }

@@ -21,7 +21,10 @@ TEXT = [
 ]
 MARKS = [
     *[("line-strong", ground) for ground in ("paper", "surface", "raised", "sunken")],
-    *[(name, "surface") for name in ("stable", "canary-line", "baseline", "accent", "danger", "busy-ink")],
+    *[
+        (name, "surface")
+        for name in ("stable", "canary-line", "shadow-arm-line", "baseline", "accent", "danger", "busy-ink")
+    ],
     *[(f"series-{number}", "surface") for number in range(1, 7)],
 ]
 
