@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from portal.core import figures
+
 PASS, FAIL, NOT_ENOUGH = "pass", "fail", "not_enough_data"
 MIN_TEST_USERS = 200
 MIN_COVERAGE_SHARE = 0.5  # of the live version's coverage
@@ -163,7 +165,8 @@ def _gate(
 def _too_few(facts: GateFacts) -> str:
     missing = MIN_TEST_USERS - facts.test_users
     return (
-        f"Only {facts.test_users:,} test shoppers; {missing:,} more are needed before figures mean anything."
+        f"Only {figures.counted(facts.test_users, 'test shopper')}; {missing:,} more "
+        f"{'is' if missing == 1 else 'are'} needed before figures mean anything."
     )
 
 

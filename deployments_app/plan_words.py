@@ -110,8 +110,8 @@ def about_shoppers(known: int | None, weight_pct: float) -> str:
     if not known:
         return ""
     if weight_pct == 100:
-        return f"all {figures.whole(known)} known shoppers"
-    return f"about {figures.whole(round(known * weight_pct / 100))} shoppers"
+        return "the one known shopper" if known == 1 else f"all {figures.counted(known, 'known shopper')}"
+    return f"about {figures.counted(round(known * weight_pct / 100), 'shopper')}"
 
 
 def _read(plan: Mapping[str, Any] | Plan) -> Plan:
@@ -127,7 +127,7 @@ def _unseen(step: Step) -> str:
 def _terms(step: Step, strategy: str) -> str:
     """Say what ends a step."""
     held = f"at least {figures.duration(step.hold_s)}" if step.hold_s else ""
-    sample = f"{figures.whole(step.min_answers)} answers an arm" if step.min_answers else ""
+    sample = f"{figures.counted(step.min_answers, 'answer')} an arm" if step.min_answers else ""
     person = ("a person concludes" if strategy == "ab" else "a person goes on") * (step.ends_by == "person")
     return ", ".join(part for part in (held, sample, person) if part)
 

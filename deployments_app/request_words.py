@@ -76,7 +76,8 @@ def _lead(against: str, found: Mapping[str, Any] | None, has_live: bool) -> str:
         sentence = f"Shoppers would find what they want {amount(found)} worse {other}."
     else:
         thing = {"live": "what is live", "popularity": "best-sellers"}[against]
-        sentence = f"No difference to {thing} that {found['n_users']:,} test shoppers show."
+        seen = figures.counted(found["n_users"], "test shopper")
+        sentence = f"No difference to {thing} that {seen} show{'s' * (found['n_users'] == 1)}."
     if against == "popularity" and has_live:
         return f"{sentence} How it compares with what is live is not known."
     return sentence

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deployments_app.plan_rules import Plan, Step
+from portal.core import figures
 
 CONFIRM_WITHIN_S = 30.0  # a gateway that has not said by then that it runs a rollback's routes is named
 
@@ -181,7 +182,7 @@ def _missing_answers(step: Step, verdict: Verdict | None) -> str:
         arms.append(("the live release", verdict.stable_answers))
     for name, answers in arms:
         if answers is not None and answers < step.min_answers:
-            return f"needs {step.min_answers - answers:,} more answers from {name}"
+            return f"needs {figures.counted(step.min_answers - answers, 'more answer')} from {name}"
     return ""
 
 
@@ -209,6 +210,5 @@ def _seconds_since(moment: datetime | None, now: datetime) -> float:
 def _duration(seconds: float) -> str:
     for size, word in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
-            count = round(seconds / size)
-            return f"{count} {word}{'s' if count != 1 else ''}"
-    return f"{seconds:.0f} seconds"
+            return figures.counted(round(seconds / size), word)
+    return figures.counted(round(seconds), "second")

@@ -282,12 +282,12 @@ def measured_facts(rollout: Rollout) -> list[dict[str, Any]]:
         {
             "label": "Until every gateway ran the new routes",
             "value": figures.duration(running / 1000) if running is not None else "–",
-            "note": f"{gateways} gateway{'' if gateways == 1 else 's'}",
+            "note": figures.counted(gateways, "gateway"),
         },
         {
             "label": "Failed answers meanwhile",
             "value": figures.whole(told.get("errors", 0)),
-            "note": f"of {figures.whole(told.get('probes', 0))} probes",
+            "note": f"of {figures.counted(told.get('probes', 0), 'probe')}",
         },
     ]
 

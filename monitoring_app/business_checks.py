@@ -87,7 +87,7 @@ def compare_shares(
         return check
     missing = wanted - fewer
     about_s = how_long(missing, fewer, since_s)
-    sentence = f"{what} {needs(missing, about_s, 'exposures')}"
+    sentence = f"{what} {needs(missing, about_s, 'exposure')}"
     return replace(check, verdict=NOT_ENOUGH, sentence=sentence, missing=missing, about_s=about_s)
 
 
@@ -109,4 +109,4 @@ def _in_words(what: str, canary: Share, stable: Share) -> str:
         return f"no list to take the {what} of"
     mine, theirs = (figures.percent(hits / n) for hits, n in (canary, stable))
     difference = difference_in_words(canary, stable)
-    return f"{what} is {mine} of {canary[1]:,} lists, stable's is {theirs}: {difference}"
+    return f"{what} is {mine} of {figures.counted(canary[1], 'list')}, stable's is {theirs}: {difference}"

@@ -67,10 +67,14 @@ class Check:
     holds: bool = False
 
 
-def needs(missing: int, about_s: float | None, what: str = "answers") -> str:
-    """Say how much more it takes and about how long: needs 1,900 more answers, about 6 h at this rate."""
+def needs(missing: int, about_s: float | None, noun: str = "answer", which: str = "") -> str:
+    """Say how much more it takes and about how long: needs 1,900 more answers, about 6 h at this rate.
+
+    noun: what is counted, of one; which: what follows it, such as "from the live release".
+    """
     when = "" if about_s is None else f", about {figures.duration(_rough(about_s))} at this rate"
-    return f"needs {missing:,} more {what}{when}"
+    what = figures.counted(missing, f"more {noun}")
+    return f"needs {what} {which}".rstrip() + when
 
 
 def how_long(missing: int, have: int, since_s: float) -> float | None:
@@ -90,7 +94,8 @@ def too_few(
     *,
     unit: str,
     threshold: float | None = None,
-    what: str = "answers",
+    noun: str = "answer",
+    which: str = "",
 ) -> Check:
     """Say that a check has too few answers to look at, and how many more it takes."""
     missing = wanted - have
@@ -99,7 +104,7 @@ def too_few(
         name,
         label,
         NOT_ENOUGH,
-        needs(missing, about_s, what),
+        needs(missing, about_s, noun, which),
         threshold=threshold,
         unit=unit,
         n=have,

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from portal.core import figures
+
 TOLERANCE = 1e-4  # of a score, relative: the same arithmetic in another order of additions differs by less
 
 
@@ -22,7 +24,7 @@ def difference(expected: Ranked, served: Ranked, k: int) -> str:
     """
     wanted = min(k, len(expected.items))
     if len(served.items) != wanted:
-        return f"{len(served.items)} items instead of {wanted}"
+        return f"{figures.counted(len(served.items), 'item')} instead of {wanted}"
     score_of = dict(zip(expected.items, expected.scores, strict=True))
     for rank, (item, score) in enumerate(zip(served.items, served.scores, strict=True), 1):
         due = expected.scores[rank - 1]

@@ -1,6 +1,7 @@
 """Whether the new release answers as the registry says it should. Pure."""
 
 from monitoring_app.checks import FAIL, PASS, Check, Facts
+from portal.core import figures
 
 
 def check_parity(facts: Facts) -> Check | None:
@@ -9,7 +10,8 @@ def check_parity(facts: Facts) -> Check | None:
     if parity is None:
         return None
     is_same = parity.agreeing == parity.compared and not parity.difference
-    sentence = f"{parity.agreeing:,} of {parity.compared:,} sampled lists are the registry's own"
+    of = figures.counted(parity.compared, "sampled list")
+    sentence = f"{parity.agreeing:,} of {of} as the registry has it"
     return Check(
         "parity",
         "Served = registered",

@@ -22,8 +22,16 @@ def check_overlap(facts: Facts) -> Check | None:
         return None
     label = f"Lists in common@{K}" + (f": at least {100 * least:g} %" if least else "")
     if pairs.answered < MIN_PAIRS:
-        what = "shoppers asked of both"
-        few = too_few("overlap", label, facts, pairs.answered, MIN_PAIRS, unit="%", what=what)
+        few = too_few(
+            "overlap",
+            label,
+            facts,
+            pairs.answered,
+            MIN_PAIRS,
+            unit="%",
+            noun="shopper",
+            which="asked of both",
+        )
         return replace(few, holds=True)
     share = pairs.overlap / pairs.answered
     half = Z_WATCHED * _error_of_mean(pairs.overlap, pairs.overlap_squared, pairs.answered)
@@ -56,7 +64,7 @@ def check_pair_errors(facts: Facts) -> Check | None:
         return None
     label = f"Errors of pairs: at most {100 * margin:g} points above stable"
     if pairs.asked < MIN_PAIRS:
-        return too_few("pair_errors", label, facts, pairs.asked, MIN_PAIRS, unit="%", what="pairs")
+        return too_few("pair_errors", label, facts, pairs.asked, MIN_PAIRS, unit="%", noun="pair")
     low, _ = newcombe(pairs.new_errors, pairs.asked, pairs.live_errors, pairs.asked, Z_WATCHED)
     difference = (pairs.new_errors - pairs.live_errors) / pairs.asked
     verdict = FAIL if low > margin else (INCONCLUSIVE if difference > margin else PASS)

@@ -3,6 +3,7 @@
 from monitoring_app import histograms
 from monitoring_app.checks import FAIL, INCONCLUSIVE, NOT_ENOUGH, PASS, Check, Facts, how_long, needs, too_few
 from monitoring_app.intervals import Z_WATCHED, answers_to_prove, newcombe, wilson
+from portal.core import figures
 
 MIN_FOR_ERRORS = 20
 MIN_FOR_LATENCY = 100
@@ -24,11 +25,11 @@ def check_answers(facts: Facts) -> Check:
     about_s, arm, missing = max(late, key=lambda each: (each[0] is None, each[0]), default=(None, "", 0))
     return Check(
         name="answers",
-        label=f"At least {wanted:,} answers an arm",
+        label=f"At least {figures.counted(wanted, 'answer')} an arm",
         verdict=NOT_ENOUGH if missing else PASS,
-        sentence=needs(missing, about_s, f"answers from {arm}")
+        sentence=needs(missing, about_s, "answer", f"from {arm}")
         if missing
-        else f"{fewest:,} answers in the smaller arm",
+        else f"{figures.counted(fewest, 'answer')} in the smaller arm",
         value=facts.canary.requests,
         stable=None if facts.stable is None else facts.stable.requests,
         threshold=wanted,
@@ -76,7 +77,7 @@ def check_latency(facts: Facts) -> Check:
     if fewest < MIN_FOR_LATENCY:
         missing = MIN_FOR_LATENCY - fewest
         about_s = how_long(missing, fewest, facts.since_s)
-        sentence = needs(missing, about_s, "answers for a p95")
+        sentence = needs(missing, about_s, "answer", "for a p95")
         return Check("latency", label, NOT_ENOUGH, sentence, *figure, missing=missing, about_s=about_s)
     if mine <= limit:
         return Check("latency", label, PASS, sentence, *figure)
@@ -112,7 +113,7 @@ def _compare_lists(facts: Facts, name: str, what: str, words: str, margin: float
     n, other_n = canary.answers, 0 if stable is None else stable.answers
     if n < MIN_FOR_ERRORS or (stable is not None and other_n < MIN_FOR_ERRORS):
         fewest = n if stable is None else min(n, other_n)
-        return too_few(name, label, facts, fewest, MIN_FOR_ERRORS, unit="%", what="lists")
+        return too_few(name, label, facts, fewest, MIN_FOR_ERRORS, unit="%", noun="list")
     share, base = hits / n, other / other_n if other_n else None
     low, _ = newcombe(hits, n, other, other_n, Z_WATCHED) if other_n else wilson(hits, n, Z_WATCHED)
     if name == "fallbacks" and base is None:

@@ -8,6 +8,7 @@ from deployments_app.services.shelves import compare_shelves
 from engine.artifacts import ArtifactError, load_artifact
 from models_app.models import ModelVersion
 from models_app.selectors import compare_versions
+from portal.core import figures
 from portal.core.storage import tree_path
 
 METRICS = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage")
@@ -113,9 +114,8 @@ def _value(version: ModelVersion, metric: str) -> float | None:
 def _sentence(facts: dict[str, Any], name: str, other: str) -> str:
     words = {"better": "is better than", "worse": "is worse than"}
     if facts["verdict"] not in words:
-        return (
-            f"{name} is no different from {other} on NDCG@10, as far as {facts['n_users']:,} shoppers show."
-        )
+        seen = figures.counted(facts["n_users"], "shopper")
+        return f"{name} is no different from {other} on NDCG@10, as far as {seen} can show."
     return (
         f"{name} {words[facts['verdict']]} {other} by {abs(facts['difference']):.4f} on NDCG@10 "
         f"(95 % interval {facts['low']:+.4f} to {facts['high']:+.4f})."

@@ -28,7 +28,7 @@ CASES = {
         {"versus_popularity": replace(BETTER, low=0.0)}, "beats_popularity", "fail", "is not above zero",
     ),
     "never compared": ({"versus_popularity": None}, "beats_popularity", "not_enough_data", "not compared"),
-    "few shoppers": ({"test_users": 199}, "beats_popularity", "not_enough_data", "1 more are needed"),
+    "few shoppers": ({"test_users": 199}, "beats_popularity", "not_enough_data", "1 more is needed"),
     "not worse": ({}, "not_worse_than_live", "pass", "shop-main 3"),
     "perhaps worse": (
         {"versus_live": replace(BETTER, value=-0.01, low=-0.03, high=0.01)},

@@ -72,7 +72,7 @@ DECISIONS = {
     ),
     "too few answers of the live": (
         rollout(), replace(READY, verdict=replace(PASS, stable_answers=99)),
-        "wait", None, None, None, "needs 1 more answers from the live release",
+        "wait", None, None, None, "needs 1 more answer from the live release",
     ),
     "not enough data holds": (
         rollout(), replace(READY, verdict=Verdict("not_enough_data", "needs 1,900 more views")),

@@ -19,6 +19,7 @@ from deployments_app.services.evidence import preview_gates
 from deployments_app.services.previews import PromotionPreview, preview_promotion
 from models_app.models import ModelVersion
 from models_app.selectors import model_version, model_versions
+from portal.core import figures
 from portal.core.errors import Conflict, InvalidInput
 from portal.core.permissions import authorize, refusal
 from portal.core.requests import ShopRequest
@@ -228,7 +229,7 @@ def _after(request: ShopRequest, pk: str, do: str) -> HttpResponse | None:
 def _approvals(request: ShopRequest, promotion: Promotion) -> str:
     standing = selectors.standing(promotion, request.actor)
     if promotion.status == "open":
-        return f"{standing.approvals} of {standing.needed} approvals."
+        return f"{standing.approvals} of {figures.counted(standing.needed, 'approval')}."
     return "It starts when the rollout under way has ended."
 
 

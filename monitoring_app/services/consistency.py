@@ -15,6 +15,7 @@ from monitoring_app.consistency import Ranked, difference
 from monitoring_app.models import ConsistencyCheck, ConsistencyWatch
 from monitoring_app.services.alerts import raise_alert, resolve_alert
 from monitoring_app.sources.servers import Server, ServerAway, connected
+from portal.core import figures
 from portal.core.actors import Actor
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import NotFound
@@ -154,7 +155,7 @@ def _tell(deployment: Deployment, checks: list[ConsistencyCheck]) -> None:
         )  # fmt: skip
     elif checks:
         compared = sum(each.compared for each in checks)
-        resolve_alert(deployment, KIND, f"all {compared} lists agree with the registry")
+        resolve_alert(deployment, KIND, f"every one of {figures.counted(compared, 'list')} is the registry’s")
 
 
 def _serving(deployment: Deployment) -> list[Release]:

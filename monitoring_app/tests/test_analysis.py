@@ -34,7 +34,7 @@ def test_an_arm_as_good_as_stable_passes():
     ("canary", "stable", "since_s", "sentence"),
     [
         (40, 1000, 60, "needs 60 more answers from the new release, about 1 min 30 s at this rate"),
-        (1000, 99, 990, "needs 1 more answers from the live release, about 10 s at this rate"),
+        (1000, 99, 990, "needs 1 more answer from the live release, about 10 s at this rate"),
         (60, 30, 3600, "needs 70 more answers from the live release, about 2 h 20 min at this rate"),
         (0, 1000, 60, "needs 100 more answers from the new release"),
         (1, 1000, 86_400 * 2, "needs 99 more answers from the new release"),

@@ -39,6 +39,11 @@ def whole(value: object) -> str:
     return decimal(value, 0)
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun: 1 answer, 1,204 answers."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def compact(value: object) -> str:
     """Write a count in three digits: 1.2 M, 38 k, 941."""
     read = number(value)
@@ -111,7 +116,7 @@ def ago(moment: datetime, now: datetime) -> str:
     ):
         if span < limit:
             count = int(span // size_s)
-            words = f"{count} {word}{'' if count == 1 else 's'}"
+            words = counted(count, word)
             return f"{words} ago" if seconds > 0 else f"in {words}"
     return f"on {day(moment, now)}"
 

@@ -57,6 +57,11 @@ def test_a_span_has_at_most_two_units(seconds: float, text: str) -> None:
     assert seen(figures.duration(seconds)) == text
 
 
+def test_one_of_a_thing_is_not_several() -> None:
+    words = [figures.counted(count, "more answer") for count in (0, 1, 2, 1204)]
+    assert words == ["0 more answers", "1 more answer", "2 more answers", "1,204 more answers"]
+
+
 def test_a_negative_number_has_a_true_minus_and_zero_has_no_sign() -> None:
     assert figures.decimal(-6.44, 1) == "−6.4"
     assert figures.decimal(2.9, 1, signed=True) == "+2.9"
