@@ -1,6 +1,6 @@
 """Figures of live numbers. Colours are token names: the page fills them in, in its theme."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -40,6 +40,39 @@ def error_figure(arms: Iterable[Series], roles: Roles, marks: Iterable[Event]) -
     return _lines([(arm, arm.error_pct, "") for arm in arms], "% of requests", roles, marks)
 
 
+Shares = Iterable[tuple[int, Sequence[tuple[datetime, float | None, int]]]]
+
+
+def share_figure(
+    releases: Shares, roles: Roles, marks: Iterable[Event], span: tuple[datetime, datetime]
+) -> Figure:
+    """A share of lists over time, by release: (number, [(middle of the bucket, share, lists), …])."""
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": _name(number, roles),
+            "x": [_iso(at) for at, _, _ in points],
+            "y": [None if share is None else round(100 * share, 3) for _, share, _ in points],
+            "customdata": [lists for _, _, lists in points],
+            "hovertemplate": "%{y:.2f} % of %{customdata:,} lists",
+            "line": {"color": _colour(number, roles), "width": 2},
+            "marker": {"color": _colour(number, roles), "size": 6},
+            "connectgaps": False,
+        }
+        for number, points in releases
+    ]
+    shapes, notes = _markers(list(marks), span[1] - span[0])
+    layout: Figure = {
+        "yaxis": {"title": {"text": "% of lists"}, "rangemode": "tozero"},
+        "xaxis": {"type": "date", "range": [_iso(moment) for moment in span]},
+        "shapes": shapes,
+        "annotations": notes,
+        "showlegend": len(data) > 1,
+    }
+    return {"data": data, "layout": layout}
+
+
 _DASHES = {"p50": "dot", "p99": "dash"}
 
 
@@ -57,7 +90,7 @@ def _lines(
             "x": [_iso(at) for at in arm.at],
             "y": [None if value is None else round(value, 3) for value in values],
             "line": {
-                "color": COLOURS.get(roles.get(arm.number, ""), "--baseline"),
+                "color": _colour(arm.number, roles),
                 "width": 2 if kind in ("", "p95") else 1,
                 "dash": _DASHES.get(kind, "solid"),
             },
@@ -79,6 +112,10 @@ def _lines(
     if highest < LEAST_TOP:  # nothing, or next to it: a line on the ground, not noise drawn large
         layout["yaxis"]["range"] = [0, LEAST_TOP]
     return {"data": data, "layout": layout}
+
+
+def _colour(number: int, roles: Roles) -> str:
+    return COLOURS.get(roles.get(number, ""), "--baseline")
 
 
 def _name(number: int, roles: Roles) -> str:

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, series
-from monitoring_app.selectors.feedback import reactions_since
+from monitoring_app.selectors.feedback import reactions_over_time, reactions_since
 from portal.core.api import ApiView
 from portal.core.errors import InvalidInput
 
@@ -28,6 +28,17 @@ class ReactionSerializer(serializers.Serializer):
     conversion_interval = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
 
 
+class ReactionAtSerializer(serializers.Serializer):
+    """The same for the lists of one bucket of time, which began at `at`."""
+
+    at = serializers.DateTimeField()
+    exposures = serializers.IntegerField(source="reaction.exposures")
+    clicks = serializers.IntegerField(source="reaction.clicks")
+    purchases = serializers.IntegerField(source="reaction.purchases")
+    ctr = serializers.FloatField(source="reaction.ctr", allow_null=True)
+    conversion = serializers.FloatField(source="reaction.conversion", allow_null=True)
+
+
 class ArmSerializer(serializers.Serializer):
     """One release in the window: what it did in all, and one value a step."""
 
@@ -40,12 +51,17 @@ class ArmSerializer(serializers.Serializer):
     p95_ms = serializers.SerializerMethodField()
     p99_ms = serializers.SerializerMethodField()
     feedback = serializers.SerializerMethodField()
+    feedback_over_time = serializers.SerializerMethodField()
     at = serializers.ListField(child=serializers.DateTimeField())
     per_second = serializers.ListField(child=serializers.FloatField())
 
     @extend_schema_field(ReactionSerializer)
     def get_feedback(self, arm: Series) -> Any:
         return ReactionSerializer(self.context["reactions"][arm.release_id]).data
+
+    @extend_schema_field(ReactionAtSerializer(many=True))
+    def get_feedback_over_time(self, arm: Series) -> Any:
+        return ReactionAtSerializer(self.context["over_time"].get(arm.release_id, []), many=True).data
 
     def get_p50_ms(self, arm: Series) -> float | None:
         return arm.total.latency_ms(0.50)
@@ -60,6 +76,7 @@ class ArmSerializer(serializers.Serializer):
 class LiveNumbersSerializer(serializers.Serializer):
     deployment = serializers.CharField()
     window_s = serializers.IntegerField()
+    feedback_bucket_s = serializers.IntegerField(help_text="Seconds between two of feedback_over_time.")
     as_of = serializers.DateTimeField()
     arms = ArmSerializer(many=True)
 
@@ -81,13 +98,17 @@ class LiveNumbersView(ApiView):
         given_out = {arm.release_id: arm.total.to_shoppers for arm in arms}
         since = now - timedelta(seconds=WINDOWS_S[window])
         reactions = reactions_since(deployment.pk, given_out, since, now)
+        bucket_s, over_time = reactions_over_time(deployment.pk, WINDOWS_S[window], now)
         body = {
             "deployment": deployment.pk,
             "window_s": WINDOWS_S[window],
+            "feedback_bucket_s": bucket_s,
             "as_of": now,
             "arms": arms,
         }
-        return Response(LiveNumbersSerializer(body, context={"reactions": reactions}).data)
+        return Response(
+            LiveNumbersSerializer(body, context={"reactions": reactions, "over_time": over_time}).data
+        )
 
 
 urlpatterns = [

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Extract, Floor
 
 from deployments_app.models import Deployment
-from monitoring_app.buckets import width_for
+from monitoring_app.buckets import share_width_for, start_of, width_for
 from monitoring_app.intervals import wilson
 from monitoring_app.models import Collector, FeedbackPoint, FeedbackWindow, MetricPoint
 from monitoring_app.selectors import live_deployment
@@ -15,6 +16,7 @@ from portal.core.actors import Actor
 from portal.core.models import Shop
 
 KINDS = ("impressions", "seen", "clicks", "purchases")
+TOTALS = {f"all_{kind}": Sum(kind) for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,74 @@ def reactions_since(
     lists were shown, those are the exposures of every release, else the given out are. Lists given out since
     the servers were last asked for their counts are left out on both sides.
     """
-    width_s = width_for((now - since).total_seconds())
-    points = FeedbackPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__gte=since)
-    asked = Collector.objects.filter(deployment_id=deployment_id, collected_at__isnull=False)
-    counted_at = asked.values_list("collected_at", flat=True).first()
-    if counted_at is not None:
-        points = points.filter(at__lt=counted_at)
-    totals = {f"all_{kind}": Sum(kind) for kind in KINDS}
-    rows = points.values("release_id").annotate(**totals).values_list("release_id", *totals)
+    points = _counted_points(deployment_id, width_for((now - since).total_seconds()), since)
+    rows = points.values("release_id").annotate(**TOTALS).values_list("release_id", *TOTALS)
     sums = {release_id: dict(zip(KINDS, counts, strict=True)) for release_id, *counts in rows}
     tells_impressions = any(row["impressions"] for row in sums.values())
     found = {}
     for release_id in {*given_out, *sums}:
         row = sums.get(release_id, dict.fromkeys(KINDS, 0))
-        # Of the bucket in which they were asked, more can be known than they had counted.
-        lists = row["seen"] if tells_impressions else max(given_out.get(release_id, 0), row["seen"])
-        found[release_id] = Reaction(lists, row["clicks"], row["purchases"], tells_impressions)
+        found[release_id] = _reaction(row, given_out.get(release_id, 0), tells_impressions)
     return found
+
+
+@dataclass(frozen=True)
+class ReactionsAt:
+    """What shoppers did with one release's lists of one bucket of time, which began at `at`."""
+
+    at: datetime
+    reaction: Reaction
+
+
+def reactions_over_time(
+    deployment_id: str, window_s: int, now: datetime
+) -> tuple[int, dict[str, list[ReactionsAt]]]:
+    """What shoppers did, bucket by bucket: their width in seconds, and every release's, oldest first.
+
+    The first bucket begins before the window, so that it is whole. Buckets without a list are left out, and
+    everything is while nobody tells what shoppers did.
+    """
+    bucket_s = share_width_for(window_s)
+    since = start_of(now - timedelta(seconds=window_s), bucket_s)
+    width_s = width_for(window_s)
+    place = Floor((Extract("at", "epoch") - Value(since.timestamp())) / Value(float(bucket_s)))
+    points = _counted_points(deployment_id, width_s, since).annotate(place=place)
+    rows = points.values("release_id", "place").annotate(**TOTALS)
+    sums = {
+        (release_id, int(at)): dict(zip(KINDS, counts, strict=True))
+        for release_id, at, *counts in rows.values_list("release_id", "place", *TOTALS)
+    }
+    if not any(any(row.values()) for row in sums.values()):
+        return bucket_s, {}
+    answered = MetricPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__gte=since)
+    lists = answered.annotate(place=place).values("release_id", "place")
+    counted = lists.annotate(lists=Sum(F("answers") - F("copies")))
+    given_out = {
+        (release_id, int(at)): int(count)
+        for release_id, at, count in counted.values_list("release_id", "place", "lists")
+    }
+    tells_impressions = any(row["impressions"] for row in sums.values())
+    found: dict[str, list[ReactionsAt]] = {}
+    for release_id, at in sorted({*given_out, *sums}):
+        row = sums.get((release_id, at), dict.fromkeys(KINDS, 0))
+        reaction = _reaction(row, given_out.get((release_id, at), 0), tells_impressions)
+        if reaction.exposures:
+            began = since + timedelta(seconds=at * bucket_s)
+            found.setdefault(release_id, []).append(ReactionsAt(began, reaction))
+    return bucket_s, found
+
+
+def _reaction(row: Mapping[str, int], given_out: int, is_shown: bool) -> Reaction:
+    # Of the bucket in which the servers were asked, more can be known than they had counted.
+    lists = row["seen"] if is_shown else max(given_out, row["seen"])
+    return Reaction(lists, row["clicks"], row["purchases"], is_shown)
+
+
+def _counted_points(deployment_id: str, width_s: int, since: datetime) -> QuerySet[FeedbackPoint]:
+    """What became of lists, of buckets that the servers' own counts reach to."""
+    asked = Collector.objects.filter(deployment_id=deployment_id).values("collected_at")[:1]
+    points = FeedbackPoint.objects.filter(deployment_id=deployment_id, width_s=width_s, at__gte=since)
+    return points.alias(counted_at=Subquery(asked)).filter(Q(counted_at=None) | Q(at__lt=F("counted_at")))
 
 
 def usual_reaction(deployment_id: str, release_id: str, now: datetime) -> Reaction:

@@ -1,5 +1,6 @@
 """The page and the fragment of live numbers."""
 
+import json
 import re
 from datetime import datetime, timedelta
 
@@ -154,6 +155,52 @@ def test_what_shoppers_did_is_told_by_release_with_its_interval(client, world):
     assert arms[0]["feedback"]["ctr_interval"] == pytest.approx([0.399, 0.601], abs=1e-3)
     FeedbackPoint.objects.update(impressions=1)
     assert "that the shop says were shown" in show(client, world, part=True)
+
+
+def test_click_rate_and_conversion_are_drawn_day_by_day(client, world, django_assert_max_num_queries):
+    stable, today = world.deployment.stable, timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    for days, clicks in ((3, 20), (2, 30), (2, 0)):
+        at = today - timedelta(days=days) + timedelta(hours=2 if clicks else 3)
+        MetricPoint.objects.create(
+            deployment=world.deployment, release=stable, width_s=60, at=at, requests=100, answers=100
+        )
+        if clicks:
+            FeedbackPoint.objects.create(
+                deployment=world.deployment, release=stable, width_s=60, at=at, seen=clicks, clicks=clicks
+            )
+    part = show(client, world, part=True, window="7d").replace("&quot;", '"')
+    (figure,) = re.findall(r'id="live-ctr".*?data-figure>(.*?)</div>', part)
+    (line,) = json.loads(figure)["data"]
+    assert (line["y"], line["customdata"]) == ([20.0, 15.0], [100, 200])
+    assert line["x"][0] == f"{today - timedelta(days=2, hours=12):%Y-%m-%dT%H:%M:%SZ}"
+    assert [each["text"] for each in json.loads(figure)["layout"]["annotations"]] == ["2 at 10 %"]
+    assert "One point every day" in part
+    assert "live-conversion" not in part
+    FeedbackPoint.objects.update(purchases=1)
+    assert 'id="live-conversion"' in show(client, world, part=True, window="7d")
+    path = f"/api/v1/deployments/{world.deployment.pk}/metrics?window=7d"
+    told = client.get(path, headers={"X-Aisle-Shop": world.shop.slug}).json()
+    assert told["feedback_bucket_s"] == 86_400
+    assert [
+        (each["at"], each["exposures"], each["ctr"]) for each in told["arms"][0]["feedback_over_time"]
+    ] == [
+        (f"{today - timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}", 100, 0.2),
+        (f"{today - timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}", 200, 0.15),
+    ]
+    url = reverse("live_numbers", args=[world.shop.slug, world.deployment.pk])
+    client.force_login(world.approver.user)
+    with django_assert_max_num_queries(15):
+        client.get(url, {"window": "7d"})
+
+
+def test_without_a_click_there_is_no_chart_of_clicks(client, world):
+    part = show(client, world, part=True, window="1h")
+    assert "live-ctr" not in part
+    assert "No click and no purchase was sent" in part
+    path = f"/api/v1/deployments/{world.deployment.pk}/metrics?window=1h"
+    told = client.get(path, headers={"X-Aisle-Shop": world.shop.slug}).json()
+    assert told["feedback_bucket_s"] == 600
+    assert [arm["feedback_over_time"] for arm in told["arms"]] == [[], []]
 
 
 def test_a_shadow_is_called_one_and_compared_with_nobody(client, world):

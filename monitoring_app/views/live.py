@@ -1,7 +1,7 @@
 """Live numbers of a placement, as a page of its own and as the part that other pages fetch."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -13,12 +13,20 @@ from deployments_app.models import Deployment
 from monitoring_app import charts
 from monitoring_app.feedback_words import compare_arms, interval_in_words, send_a_click, window_in_words
 from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, markers, series
-from monitoring_app.selectors.feedback import Reaction, reactions_since, window
+from monitoring_app.selectors.feedback import (
+    Reaction,
+    ReactionsAt,
+    reactions_over_time,
+    reactions_since,
+    window,
+)
+from portal.core.models import Event
 from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
 
 WINDOW_WORDS = {"5m": "5 minutes", "1h": "hour", "24h": "24 hours", "7d": "7 days"}
 TABS = [(key, words if words[0].isdigit() else f"1 {words}") for key, words in WINDOW_WORDS.items()]
+BUCKET_WORDS = {60: "every minute", 600: "every 10 minutes", 3600: "every hour", 86_400: "every day"}
 EVERY_S = {"5m": 2, "1h": 5, "24h": 30, "7d": 60}
 
 
@@ -39,6 +47,7 @@ def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
         "deployment": deployment,
         "arms": [_line(arm, roles, reactions[arm.release_id]) for arm in reversed(arms)],
         **_feedback(deployment, reactions),
+        **_over_time(deployment, arms, roles, marks, (since, now)),
         "rate": charts.rate_figure(arms, roles, marks),
         "latency": charts.latency_figure(arms, roles, marks),
         "errors": charts.error_figure(arms, roles, marks),
@@ -68,6 +77,36 @@ def _line(arm: Series, roles: Mapping[int, str], reaction: Reaction) -> dict[str
         "conversion_words": interval_in_words(reaction.conversion_interval, 2),
     }
     return {"arm": arm, "role": role, "reaction": reaction, **intervals, **times}
+
+
+def _over_time(
+    deployment: Deployment,
+    arms: list[Series],
+    roles: Mapping[int, str],
+    marks: list[Event],
+    span: tuple[datetime, datetime],
+) -> dict[str, Any]:
+    """Draw click rate and conversion over the window; what nobody tells of has no chart."""
+    since, now = span
+    width_s, found = reactions_over_time(deployment.pk, round((now - since).total_seconds()), now)
+    half = timedelta(seconds=width_s / 2)
+    drawn: dict[str, Any] = {}
+    for kind, share in (("clicks", "ctr"), ("purchases", "conversion")):
+        lines = [
+            (arm.number, [_point(each, share, half, now) for each in found[arm.release_id]])
+            for arm in arms
+            if arm.release_id in found
+        ]
+        if any(getattr(each.reaction, kind) for points in found.values() for each in points):
+            drawn[f"{share}_figure"] = charts.share_figure(lines, roles, marks, (since - half, now))
+    return {**drawn, "by_bucket": f"One point {BUCKET_WORDS[width_s]}, of the lists given out then"}
+
+
+def _point(
+    each: ReactionsAt, share: str, half: timedelta, now: datetime
+) -> tuple[datetime, float | None, int]:
+    """Put a bucket's share at its middle, or at the present moment while it is still filling up."""
+    return min(each.at + half, now), getattr(each.reaction, share), each.reaction.exposures
 
 
 def _feedback(deployment: Deployment, reactions: dict[str, Reaction]) -> dict[str, Any]:
