@@ -9,8 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deployments_app.tests.factories import World, make_world, stored_artifact
-from monitoring_app.models import FeedbackPoint, MetricPoint
+from monitoring_app.models import FeedbackPoint, FeedbackWindow, MetricPoint
 from portal.core.events import record
+from portal.core.models import Event
 
 pytestmark = pytest.mark.django_db
 
@@ -232,6 +233,30 @@ def test_a_shadow_is_called_one_and_compared_with_nobody(client, world):
     path = f"/api/v1/deployments/{world.deployment.pk}/metrics"
     arms = client.get(path, headers={"X-Aisle-Shop": world.shop.slug}).json()["arms"]
     assert [arm["feedback"]["exposures"] for arm in arms] == [90, 5]
+
+
+def test_how_long_a_click_counts_is_set_by_whoever_manages_placements(client, world):
+    assert 'href="?change=counting#counting"' in show(client, world, role="admin")
+    page = show(client, world, role="admin", change="counting")
+    assert 'http-equiv="refresh"' not in page, "what was typed would be gone"
+    assert re.search(r'name="click_min" value="30"', page)
+    assert re.search(r'name="purchase_h" value="24"', page)
+    url = reverse("live_numbers", args=[world.shop.slug, world.deployment.pk])
+    told = client.post(url, {"click_min": "7.5", "purchase_h": "48"}, follow=True).content.decode()
+    assert "A click counts for the list within 7 min 30 s after the answer" in told.replace("\u00a0", " ")
+    window = FeedbackWindow.objects.get(deployment=world.deployment)
+    assert (window.click_s, window.purchase_s) == (450, 172_800)
+    assert Event.objects.filter(verb="deployment.windows_set", object_id=world.deployment.pk).count() == 1
+    for wrong in ({"click_min": "0.5", "purchase_h": "48"}, {"click_min": "5", "purchase_h": "721"}, {}):
+        answer = client.post(url, wrong)
+        assert answer.status_code == 422
+        assert 'name="purchase_h"' in answer.content.decode()
+    window.refresh_from_db()
+    assert (window.click_s, window.purchase_s) == (450, 172_800)
+    page = show(client, world, role="viewer", change="counting")
+    assert "click_min" not in page
+    assert "Ask one of: admin, operator." in page
+    assert client.post(url, {"click_min": "5", "purchase_h": "5"}).status_code == 403
 
 
 def test_another_shops_numbers_do_not_exist(client, world):

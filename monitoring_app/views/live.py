@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods
 
 from deployments_app.models import Deployment
 from monitoring_app import charts
 from monitoring_app.feedback_words import compare_arms, interval_in_words, send_a_click, window_in_words
+from monitoring_app.forms import WindowForm
 from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, markers, series
 from monitoring_app.selectors.feedback import (
     Reaction,
@@ -20,7 +22,9 @@ from monitoring_app.selectors.feedback import (
     reactions_since,
     window,
 )
+from monitoring_app.services.windows import set_window
 from portal.core.models import Event
+from portal.core.permissions import authorize, refusal
 from portal.core.requests import ShopRequest
 from portal.core.snippets import curl
 
@@ -30,10 +34,23 @@ BUCKET_WORDS = {60: "every minute", 600: "every 10 minutes", 3600: "every hour",
 EVERY_S = {"5m": 2, "1h": 5, "24h": 30, "7d": 60}
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
-    """Requests, latency and errors of every release with traffic, with the moments of each change."""
+    """Requests, latency and errors of every release with traffic, with the moments of each change.
+
+    A POST sets how long after an answer a click or a purchase counts for it.
+    """
     deployment = live_deployment(request.actor, request.shop, deployment_id)
+    counting = window(deployment)
+    form = WindowForm(
+        request.POST if request.method == "POST" else None, initial=WindowForm.values_of(counting)
+    )
+    if request.method == "POST":
+        authorize(request.actor, "deployments.write", request.shop)
+        if form.is_valid():
+            counting = set_window(request.actor, request.shop, deployment.pk, **form.seconds())
+            messages.success(request, f"{window_in_words(counting)} This holds for events from now on.")
+            return redirect("live_numbers", request.shop.slug, deployment.pk)
     chosen = request.GET.get("window", "5m")
     chosen = chosen if chosen in WINDOWS_S else "5m"
     now = timezone.now()
@@ -47,6 +64,10 @@ def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
         "deployment": deployment,
         "arms": [_line(arm, roles, reactions[arm.release_id]) for arm in reversed(arms)],
         **_feedback(deployment, reactions),
+        "counts": window_in_words(counting),
+        "form": form,
+        "changes": form.is_bound or "change" in request.GET,
+        "cannot_set": refusal(request.actor, "deployments.write", request.shop),
         **_over_time(deployment, arms, roles, marks, (since, now)),
         "rate": charts.rate_figure(arms, roles, marks),
         "latency": charts.latency_figure(arms, roles, marks),
@@ -60,7 +81,7 @@ def live_numbers(request: ShopRequest, deployment_id: str) -> HttpResponse:
     }
     fragment = request.headers.get("HX-Request") == "true"
     name = "_live_numbers.html" if fragment else "live_numbers.html"
-    return render(request, f"monitoring_app/{name}", context)
+    return render(request, f"monitoring_app/{name}", context, status=422 if form.errors else 200)
 
 
 def _roles(deployment: Deployment) -> dict[int, str]:
@@ -116,6 +137,5 @@ def _feedback(deployment: Deployment, reactions: dict[str, Reaction]) -> dict[st
     return {
         "tells": any(each.clicks or each.purchases or each.is_shown for each in reactions.values()),
         "compared": compare_arms(*both) if is_seen else [],
-        "counts": window_in_words(window(deployment)),
         "send": send_a_click(),
     }

@@ -175,7 +175,11 @@ ROUTES: dict[str, Route] = {
     "rollout_status": page("progressing", GET=read("rollouts.read")),
     "rollout_act": page("progressing", POST=do("rollouts.operate", 302, {"do": "pause"})),
     "rollout_note": page("progressing", POST=do("rollouts.operate", 302, {"comment": "Because."})),
-    "live_numbers": page("deployment", GET=read("metrics.read")),
+    "live_numbers": page(
+        "deployment",
+        GET=read("metrics.read"),
+        POST=do("metrics.read deployments.write", 302, {"click_min": "10", "purchase_h": "2"}),
+    ),
     "consistency": page(
         "deployment", GET=read("metrics.read"), POST=do("rollouts.operate metrics.read", 302, events=0)
     ),
