@@ -70,7 +70,9 @@ def _lead(against: str, found: Mapping[str, Any] | None, has_live: bool) -> str:
     if found is None:
         return "Nothing was measured that tells whether shoppers find more."
     other = {"live": "than today", "popularity": "than with best-sellers alone"}[against]
-    if found["verdict"] == "better":
+    if against == "popularity" and found.get("is_itself"):
+        sentence = "This version is best-sellers alone: the baseline itself."
+    elif found["verdict"] == "better":
         sentence = f"Shoppers should find what they want {amount(found)} better {other}."
     elif found["verdict"] == "worse":
         sentence = f"Shoppers would find what they want {amount(found)} worse {other}."

@@ -21,12 +21,21 @@ def judge(
     name, against = ALGORITHMS[candidate.algorithm].title, ALGORITHMS[reference.algorithm].title
     if reference.role == RunRole.CHAMPION:
         against = f"the live version ({reference.recipe_of}, {against})"
+    is_itself = (candidate.algorithm, candidate.config) == (reference.algorithm, reference.config)
     return {
         **asdict(comparison),
-        "sentence": verdict_sentence(comparison, name, against),
+        "sentence": _itself(name, reference) if is_itself else verdict_sentence(comparison, name, against),
+        "is_itself": is_itself,
         "run": reference.pk,
         "model_version": reference.recipe_of_id,
     }
+
+
+def _itself(name: str, reference: TrainingRun) -> str:
+    """Say that there is nothing to compare: the same algorithm, settings, data and seed."""
+    if reference.role == RunRole.CHAMPION:
+        return f"{name} with these settings is the recipe of the live version ({reference.recipe_of})."
+    return f"{name} with these settings is the baseline itself; the others are compared with it."
 
 
 def pairs(run: TrainingRun, finished: list[TrainingRun]) -> list[tuple[TrainingRun, TrainingRun]]:

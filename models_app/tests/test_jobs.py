@@ -231,7 +231,13 @@ def test_whoever_finishes_last_writes_the_verdict(analyst, version, order):
     assert knn.verdicts["popularity"]["verdict"] == "better"
     assert knn.verdicts["popularity"]["run"] == baseline.pk
     assert "beats Popularity" in knn.verdicts["popularity"]["sentence"]
-    assert popularity.verdicts["popularity"]["verdict"] == "no difference"
+    own = popularity.verdicts["popularity"]
+    assert (own["verdict"], own["is_itself"], knn.verdicts["popularity"]["is_itself"]) == (
+        "no difference",
+        True,
+        False,
+    )
+    assert own["sentence"].startswith("Popularity with these settings is the baseline itself")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -234,7 +234,8 @@ def verdict_of(run: TrainingRun | None) -> dict[str, Any] | None:
     first = against or live
     if first is None:
         return None
-    outcome = str((live or first)["verdict"]).replace(" ", "_")
+    is_baseline = live is None and first.get("is_itself")
+    outcome = "baseline" if is_baseline else str((live or first)["verdict"]).replace(" ", "_")
     return {
         "lead": first["sentence"],
         "rest": live["sentence"] if live and against else "",
