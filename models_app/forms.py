@@ -56,6 +56,22 @@ class UploadForm(forms.Form):
         return values
 
 
+class RatingsForm(forms.Form):
+    """Which dataset gets a version of the ratings that were received one by one."""
+
+    dataset = forms.ModelChoiceField(
+        Dataset.objects.none(),
+        required=False,
+        label="As the next version of",
+        empty_label="A dataset of their own",
+        help_text="Its file about items goes with it.",
+    )
+
+    def __init__(self, datasets: QuerySet[Dataset], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["dataset"].queryset = datasets  # type: ignore[attr-defined]
+
+
 class ColumnsForm(forms.Form):
     """Which column is what, for the ratings and for the items."""
 

@@ -7,6 +7,7 @@ from models_app.views import data, registry, training
 urlpatterns: list[URLPattern] = [
     path("data", data.data_list, name="data_list"),
     path("data/new", data.data_new, name="data_new"),
+    path("data/from-ratings", data.data_from_ratings, name="data_from_ratings"),
     path("data/samples/<str:size>.csv", data.sample_file, name="sample_file"),
     path("data/<str:version_id>", data.dataset_version_detail, name="dataset_version_detail"),
     path("data/<str:version_id>/status", data.dataset_version_status, name="dataset_version_status"),

@@ -8,6 +8,11 @@ urlpatterns: list[URLPattern] = [
     path("datasets", datasets.DatasetsView.as_view(), name="api_datasets"),
     path("datasets/<str:dataset_id>", datasets.DatasetView.as_view(), name="api_dataset"),
     path("datasets/<str:dataset_id>/versions", datasets.VersionsView.as_view(), name="api_dataset_versions"),
+    path(
+        "datasets/<str:dataset_id>/versions/from-ratings",
+        datasets.FromRatingsView.as_view(),
+        name="api_dataset_from_ratings",
+    ),
     path("dataset-versions/<str:version_id>", datasets.VersionView.as_view(), name="api_dataset_version"),
     path("dataset-versions/<str:version_id>/file", datasets.FileView.as_view(), name="api_dataset_file"),
     path("dataset-versions/<str:version_id>/items", datasets.ItemsView.as_view(), name="api_dataset_items"),

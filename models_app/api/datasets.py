@@ -13,6 +13,7 @@ from models_app.downloads import file_response
 from models_app.models import DatasetVersion
 from models_app.services import datasets as service
 from models_app.services.downloads import download_file
+from models_app.services.received import start_from_ratings
 from portal.core.api import ApiView, EmptySerializer, JobSerializer, accepted, job_body
 from portal.core.errors import StaleState, StaleVersion
 from portal.core.permissions import authorize
@@ -67,6 +68,18 @@ class VersionsView(ApiView):
         self.read(EmptySerializer)
         dataset = selectors.dataset(self.shop, dataset_id)
         return _created(service.start_version(self.actor, dataset))
+
+
+class FromRatingsView(ApiView):
+    """A version of the ratings that were sent one by one: a worker writes them down and reads every line."""
+
+    @extend_schema(
+        request=EmptySerializer, responses={202: JobSerializer}, operation_id="dataset_versions_from_ratings"
+    )
+    def post(self, request: Request, dataset_id: str) -> Response:
+        self.read(EmptySerializer)
+        version = start_from_ratings(self.actor, selectors.dataset(self.shop, dataset_id))
+        return accepted(version, job_body(version, _url(version)))
 
 
 class OneVersion(ApiView):

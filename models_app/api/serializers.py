@@ -47,7 +47,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer):
         fields = (
             "id", "dataset", "number", "status", "created_by", "created_at", "started_at", "finished_at",
             "file_name", "file_sha256", "file_size", "items_name", "items_sha256", "items_size",
-            "file_format", "roles", "items_format", "items_roles", "leave_out_bad_rows",
+            "file_format", "roles", "items_format", "items_roles", "leave_out_bad_rows", "ratings_until",
             "row_count", "user_count", "item_count", "interaction_count", "density", "first_at", "last_at",
             "report", "problems", "problem_count", "error",
         )  # fmt: skip

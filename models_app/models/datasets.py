@@ -27,7 +27,8 @@ class Dataset(models.Model):
 class DatasetVersion(LeasedJob):
     """One immutable snapshot: the file as it came, how it was read, and what was found in it.
 
-    uploading: bytes arrive, then a person looks at the columns; checking: a worker reads every line.
+    uploading: bytes arrive, then a person looks at the columns; checking: a worker reads every line, and
+    before that writes the file where it is of ratings that were received one by one.
     """
 
     STATUSES = ("uploading", "checking", "ready", "failed", "canceled")
@@ -61,6 +62,7 @@ class DatasetVersion(LeasedJob):
     roles = models.JSONField(default=dict, blank=True)  # role -> column position
     items_format = models.JSONField(default=dict, blank=True)
     items_roles = models.JSONField(default=dict, blank=True)
+    ratings_until = models.DateTimeField(null=True, blank=True)  # of ratings sent one by one; null: uploaded
     leave_out_bad_rows = models.BooleanField(default=False)  # load the right lines although some are wrong
 
     interactions_digest = models.CharField(max_length=64, blank=True)  # of models_app.snapshots, in storage

@@ -7,7 +7,7 @@ from typing import Any
 from engine.estimators import ALGORITHMS
 from engine.evaluation import metric_title
 from engine.metric_meanings import METRICS, metric_order
-from models_app.models import TrainingRun
+from models_app.models import DatasetVersion, TrainingRun
 
 SHOWN = ("ndcg", "recall", "precision", "f1", "map", "mrr", "hit_rate", "coverage")
 
@@ -76,8 +76,13 @@ def _data(run: TrainingRun, lineage: Mapping[str, Any]) -> str:
         "## Data\n\n"
         f"{_text(str(data))}: {data.interaction_count:,} interactions of {data.user_count:,} shoppers with "
         f"{data.item_count:,} items{density}{period}.\n\n"
-        f"File: SHA-256 `{lineage['file_sha256']}`."
+        f"File: SHA-256 `{lineage['file_sha256']}`{_source(data)}."
     )
+
+
+def _source(data: DatasetVersion) -> str:
+    until = data.ratings_until
+    return f", of the ratings received until {until:%Y-%m-%d %H:%M:%S} UTC" if until is not None else ""
 
 
 def _evaluation(columns: Mapping[str, Any]) -> str:

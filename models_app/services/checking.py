@@ -16,6 +16,7 @@ from engine.validation import CheckedFile, check_interactions
 from models_app.models import DatasetVersion
 from models_app.services.outcomes import NO_LEASE, JobFailed, settled
 from models_app.services.pacing import Pace
+from models_app.services.received import write_down
 from models_app.services.refusals import listed
 from models_app.snapshots import Snapshot, keep_snapshot
 from portal.core.actors import system
@@ -38,6 +39,8 @@ def check_version(version_id: str) -> None:
 def _check(claim: Claim) -> None:
     version: DatasetVersion = claim.job
     claim.write(started_at=timezone.now(), stage="")
+    if version.ratings_until is not None and not version.file_sha256:
+        write_down(claim)
     checked = _read_interactions(claim)
     interactions, report = checked.interactions, checked.report
     assert interactions is not None

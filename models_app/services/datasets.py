@@ -49,7 +49,7 @@ def start_version(actor: Actor, dataset: Dataset) -> DatasetVersion:
     """Open the next version of a dataset for its files."""
     authorize(actor, "datasets.write", dataset.shop_id)
     with transaction.atomic():
-        return _next_version(actor, dataset)
+        return next_version(actor, dataset)
 
 
 def attach_file(
@@ -164,11 +164,13 @@ def retry_version(
         leave_out_bad_rows = version.leave_out_bad_rows
     copied = (
         "file_name", "file_sha256", "file_size", "items_name", "items_sha256", "items_size",
-        "file_format", "roles", "items_format", "items_roles",
+        "file_format", "roles", "items_format", "items_roles", "ratings_until",
     )  # fmt: skip
     values = {name: getattr(version, name) for name in copied}
+    if not version.file_sha256:  # its ratings were not written down: it waits for a file like any other
+        values |= {"file_name": "", "ratings_until": None}
     with transaction.atomic():
-        return _next_version(
+        return next_version(
             actor, version.dataset, leave_out_bad_rows=leave_out_bad_rows, again=version.pk, **values
         )
 
@@ -180,7 +182,11 @@ def clean_file_name(name: str) -> str:
     return shown[:MAX_FILE_NAME] or "unnamed"
 
 
-def _next_version(actor: Actor, dataset: Dataset, again: str = "", **values: Any) -> DatasetVersion:
+def next_version(actor: Actor, dataset: Dataset, again: str = "", **values: Any) -> DatasetVersion:
+    """Write the row of a dataset's next version; call it in a transaction.
+
+    again: the version that it is another attempt of.
+    """
     # The dataset's row first: two uploads at once must not take the same number.
     Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
     newest = DatasetVersion.objects.filter(dataset=dataset).aggregate(newest=Max("number"))["newest"] or 0

@@ -16,15 +16,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from engine.estimators import ALGORITHMS
 from engine.synthetic import make_shop
-from models_app import charts
+from models_app import charts, received
 from models_app.downloads import file_response
-from models_app.forms import ColumnsForm, UploadForm
+from models_app.forms import ColumnsForm, RatingsForm, UploadForm
 from models_app.models import DatasetVersion
 from models_app.readiness import ready_for
 from models_app.selectors import rows
 from models_app.services import datasets as service
 from models_app.services.downloads import download_file
-from portal.core.errors import NotFound, PortalError
+from models_app.services.received import find_or_create_own, start_from_ratings
+from portal.core.errors import Conflict, NotFound, PortalError
 from portal.core.permissions import authorize, is_permitted
 from portal.core.requests import ShopRequest
 from portal.core.transitions import check_lock_version
@@ -38,8 +39,30 @@ def data_list(request: ShopRequest) -> HttpResponse:
     authorize(request.actor, "datasets.read", request.shop)
     page = Paginator(rows.datasets(request.shop), 50).get_page(request.GET.get("page"))
     newest = rows.dataset_versions(request.shop).in_bulk([dataset.newest_version_id for dataset in page])
-    table = [(dataset, newest.get(dataset.newest_version_id)) for dataset in page]
-    return render(request, "models_app/data_list.html", {"page": page, "table": table, **_may(request)})
+    context = {
+        "page": page,
+        "table": [(dataset, newest.get(dataset.newest_version_id)) for dataset in page],
+        "ratings": received.count(request.shop),
+        "ratings_form": RatingsForm(rows.datasets(request.shop)),
+        **_may(request),
+    }
+    return render(request, "models_app/data_list.html", context)
+
+
+@require_POST
+def data_from_ratings(request: ShopRequest) -> HttpResponse:
+    """Make a version of the ratings that were sent one by one."""
+    authorize(request.actor, "datasets.write", request.shop)
+    form = RatingsForm(rows.datasets(request.shop), request.POST)
+    if not form.is_valid():
+        raise NotFound("There is no such dataset here.")
+    try:
+        dataset = form.cleaned_data["dataset"] or find_or_create_own(request.actor, request.shop)
+        version = start_from_ratings(request.actor, dataset)
+    except Conflict as error:
+        messages.error(request, error.detail)
+        return redirect("data_list", request.shop.slug)
+    return redirect("dataset_version_detail", request.shop.slug, version.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -118,6 +118,7 @@ ROUTES: dict[str, Route] = {
         GET=read("datasets.write"),
         POST=do("datasets.write", 302, {"name": "new", "file": "@file"}, events=3),
     ),
+    "data_from_ratings": page(POST=do("datasets.write", 302, {"dataset": "@dataset"}, events=2)),
     "sample_file": page("small", GET=read("shop.read")),
     "dataset_version_detail": page("version", GET=read("datasets.read")),
     "dataset_version_status": page("version", GET=read("datasets.read")),
@@ -204,6 +205,7 @@ ROUTES: dict[str, Route] = {
     "api_datasets": api(GET=read("datasets.read"), POST=do("datasets.write", 201, {"name": "new"})),
     "api_dataset": api("dataset", GET=read("datasets.read")),
     "api_dataset_versions": api("dataset", GET=read("datasets.read"), POST=do("datasets.write", 201)),
+    "api_dataset_from_ratings": api("dataset", POST=do("datasets.write", 202, events=2)),
     "api_dataset_version": api(
         "version",
         GET=read("datasets.read"),

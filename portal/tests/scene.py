@@ -5,6 +5,7 @@ from typing import Any
 
 from django.forms import Form
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from deployments_app.models import Deployment
 from deployments_app.plan_templates import TEMPLATES
@@ -16,6 +17,7 @@ from models_app.forms import TrainingForm
 from models_app.selectors.plans import plan_training
 from models_app.services.datasets import cancel_version
 from models_app.tests.factories import items_csv, make_version, ratings_csv, start_runs, train
+from monitoring_app.models import Rating
 from monitoring_app.services.alerts import raise_alert
 from portal.core.actors import Actor
 from portal.core.models import Membership, Role, Shop
@@ -70,6 +72,7 @@ def _fill_data(scene: Scene) -> None:
     canceled = make_version(analyst, shop)
     cancel_version(analyst, canceled)
     uploading = make_version(analyst, shop)
+    Rating.objects.create(shop=shop, user_id="u1", item_id="i1", value=4, rated_at=timezone.now())
     ids |= {
         "dataset": ready.dataset_id,
         "version": ready.pk,
