@@ -11,9 +11,9 @@ from django.http.response import HttpResponseBase
 from django.urls import path
 from django.views.decorators.http import require_GET
 
-from deployments_app.artifact_archive import archive_size, write_archive
 from deployments_app.gateway_api import agents_only, refuse
 from deployments_app.services.artifacts import addresses_to_keep, open_artifact
+from models_app.artifact_archive import archive_size, write_archive
 from portal.core.errors import NotPermitted, PortalError
 from portal.core.problems import problem_http_response
 

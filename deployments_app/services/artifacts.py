@@ -4,11 +4,11 @@ from pathlib import Path
 
 from django.db import transaction
 
-from deployments_app.artifact_archive import archive_files
 from deployments_app.artifact_keys import artifact_path, is_signed
 from deployments_app.models import Release, Workload
 from deployments_app.models.deployments import new_nonce
 from deployments_app.services.workloads import wake_deployment
+from models_app.artifact_archive import archive_files
 from portal.core.actors import Actor
 from portal.core.errors import NotFound
 from portal.core.events import record

@@ -1,5 +1,6 @@
 """An artifact travels whole or not at all, to whoever holds its address while its release is there."""
 
+import asyncio
 import io
 import json
 import shutil
@@ -11,8 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.urls import reverse
 
-from deployments_app import fetch_artifact
-from deployments_app.artifact_archive import archive_files, archive_size, write_archive
+from deployments_app import artifact_api, fetch_artifact
 from deployments_app.artifact_cache import ArtifactCache, make_server
 from deployments_app.artifact_keys import artifact_url
 from deployments_app.fetch_artifact import Unavailable, Unusable, fetch
@@ -22,6 +22,7 @@ from deployments_app.services.artifacts import revoke_artifact_addresses
 from deployments_app.services.workloads import look_after
 from engine.artifacts import load_artifact
 from engine.tests.serving_process import make_artifact
+from models_app.artifact_archive import archive_files, archive_size, write_archive
 from portal.core.storage import tree_path
 
 
@@ -81,6 +82,21 @@ def test_what_was_packed_is_fetched_and_can_be_served(artifact, give, tmp_path):
     fetch([empty, full], artifact.digest, tmp_path / "model")
     assert load_artifact(tmp_path / "model", artifact.digest).algorithm == "popularity"
     assert not (tmp_path / "model.partial").exists()
+
+
+def test_a_file_that_needs_no_padding_does_not_end_the_archive(tmp_path):
+    """Under ASGI an empty piece would."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"x" * tarfile.BLOCKSIZE)
+    files = [tmp_path / "a", tmp_path / "b"]
+
+    async def collect():
+        return b"".join([piece async for piece in artifact_api._in_threads(files)])
+
+    sent = asyncio.run(collect())
+    assert len(sent) == archive_size(files)
+    with tarfile.open(fileobj=io.BytesIO(sent)) as archive:
+        assert archive.getnames() == ["a", "b"]
 
 
 def test_whatever_is_not_the_artifact_leaves_nothing_behind(artifact, give, tmp_path):

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from deployments_app.artifact_archive import archive_files, archive_size, write_archive
+from models_app.artifact_archive import archive_files, archive_size, write_archive
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def archive_size(files: list[Path]) -> int:
 
 
 def write_archive(files: list[Path]) -> Iterator[bytes]:
-    """Yield the archive piece by piece."""
+    """Yield the archive piece by piece; no piece is empty."""
     for path in files:
         size = path.stat().st_size
         header = tarfile.TarInfo(path.name)
@@ -36,7 +36,8 @@ def write_archive(files: list[Path]) -> Iterator[bytes]:
             while sent < size and (chunk := file.read(min(CHUNK_BYTES, size - sent))):
                 sent += len(chunk)
                 yield chunk
-        yield bytes(_padded(size) - sent)
+        if padding := bytes(_padded(size) - sent):
+            yield padding
     yield END
 
 
