@@ -105,6 +105,27 @@ def stack() -> Iterator[RunningStack]:
 
 
 @pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a real S3 server, where the machine has one; shared by the session."""
+    from tests import s3_server
+
+    if not s3_server.PROGRAM.exists():
+        pytest.skip(s3_server.MISSING)
+    with s3_server.running_s3(tmp_path_factory.mktemp("s3")) as url:
+        yield url
+
+
+@pytest.fixture
+def s3_store(s3_url, settings):
+    """Have artifacts put into a bucket of the S3 server, and open it."""
+    from portal.core.object_store import ObjectStore
+    from tests.s3_server import make_bucket
+
+    settings.ARTIFACT_S3_URL, settings.ARTIFACT_S3_BUCKET = s3_url, make_bucket(s3_url)
+    return ObjectStore(s3_url, settings.ARTIFACT_S3_BUCKET)
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
     """Let transactional tests empty the event table, which is otherwise refused even to its owner."""
     from portal.core.testing import allow_flush

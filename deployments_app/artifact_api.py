@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
 from django.views.decorators.http import require_GET
@@ -32,16 +32,25 @@ def gateway_artifacts(request: HttpRequest, *, only: str = "") -> HttpResponse:
 @login_not_required
 @require_GET
 def gateway_artifact(request: HttpRequest, release_id: str, digest: str) -> HttpResponseBase:
-    """Send an artifact, packed, to whoever holds its signed address."""
+    """Send an artifact, packed, to whoever holds its signed address, or send them to the S3 store for it."""
+    from_store = request.GET.get("store") != "no"  # fetch_artifact.WITHOUT_STORE
     try:
-        files = open_artifact(release_id, digest, request.GET.get("signature", ""))
+        opened = open_artifact(release_id, digest, request.GET.get("signature", ""), from_store=from_store)
     except PortalError as error:
         return problem_http_response(request, error)
+    if opened.url is not None:
+        response: HttpResponseBase = HttpResponseRedirect(opened.url, preserve_request=True)
+    else:
+        response = _stream(request, opened.files)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _stream(request: HttpRequest, files: list[Path]) -> HttpResponseBase:
     is_async = isinstance(request, ASGIRequest)
     response = StreamingHttpResponse(_in_threads(files) if is_async else write_archive(files))
     response["Content-Type"] = "application/x-tar"
     response["Content-Length"] = str(archive_size(files))
-    response["Cache-Control"] = "private, no-store"
     return response
 
 

@@ -20,6 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+from deployments_app.fetch_artifact import WITHOUT_STORE
+
 LIST_PATH = "/gateway/v1/artifacts"
 ASK_EVERY_S = 3.0
 TIMEOUT_S = 10.0
@@ -46,7 +48,7 @@ class ArtifactCache:
             log.warning("The portal did not say what to keep: %s", error)
             _close(error)
             return False
-        missing = [path for path in listed if not self._keep(path)]
+        missing = [path for path in listed if not (self._keep(path) or self._keep(path, WITHOUT_STORE))]
         self._known = listed
         wanted = {_digest(path) for path in listed}
         for file in self.folder.iterdir():
@@ -68,17 +70,18 @@ class ArtifactCache:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own setting
             return [str(path) for path in json.loads(answer.read())["artifacts"]]
 
-    def _keep(self, path: str) -> bool:
+    def _keep(self, path: str, how: str = "") -> bool:
         file = self._file(path)
         if file.exists():
             return True
         partial = file.with_suffix(".partial")
         try:
             with (
-                urllib.request.urlopen(self._portal_url + path, timeout=TIMEOUT_S) as answer,  # noqa: S310
+                urllib.request.urlopen(self._portal_url + path + how, timeout=TIMEOUT_S) as answer,  # noqa: S310
                 partial.open("wb") as target,
             ):
                 shutil.copyfileobj(answer, target)
+                giver = urlsplit(answer.url).netloc
                 is_whole = target.tell() == int(answer.headers.get("Content-Length", "-1"))
         except (OSError, http.client.HTTPException) as error:
             log.warning("An artifact could not be fetched: %s", error)
@@ -86,7 +89,7 @@ class ArtifactCache:
             return False
         if is_whole:
             partial.replace(file)
-            log.info("Keeping %s.", file.name)
+            log.info("Keeping %s, from %s.", file.name, giver)
         return is_whole
 
     def _file(self, path: str) -> Path:

@@ -1,8 +1,9 @@
 """Fetch one artifact and check all of it: `python -m deployments_app.fetch_artifact SOURCES DIGEST FOLDER`.
 
-SOURCES is a JSON file with a list of addresses, tried in turn. The manifest comes first and must hash to
-DIGEST; every other file must be named by it and hash to what it says. Only then does FOLDER exist. It runs
-before a model server, with the standard library alone, so that it starts at once.
+SOURCES is a JSON file with a list of addresses, tried in turn; the portal's may lead on to its S3 store. The
+manifest comes first and must hash to DIGEST; every other file must be named by it and hash to what it says.
+Only then does FOLDER exist. It runs before a model server, with the standard library alone, so that it starts
+at once.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ MANIFEST_MAX_BYTES = 1024 * 1024
 TIMEOUT_S = 10.0
 ROUNDS = 6  # through all sources, a little longer apart each time: 15 s in all
 CHUNK_BYTES = 256 * 1024
+WITHOUT_STORE = "&store=no"  # after the portal's address: it sends the artifact itself, in S3 or not
 
 
 class Unusable(Exception):
@@ -46,18 +48,16 @@ def fetch(sources: list[str], digest: str, folder: Path, *, rounds: int = ROUNDS
         problems = []
         for url in sources:
             try:
-                _fetch_from(url, digest, folder)
+                return _fetch_from(url, digest, folder)
             except (Unusable, Unavailable) as error:
                 problems.append(error)
-            else:
-                return _host(url)
         if all(isinstance(error, Unusable) for error in problems):
             break  # asking again would bring the same
     wrong = [error for error in problems if isinstance(error, Unusable)]
     raise wrong[0] if wrong else Unavailable("; ".join(map(str, problems)) or "there is no source")
 
 
-def _fetch_from(url: str, digest: str, folder: Path) -> None:
+def _fetch_from(url: str, digest: str, folder: Path) -> str:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -66,6 +66,7 @@ def _fetch_from(url: str, digest: str, folder: Path) -> None:
             urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer,  # noqa: S310 - the portal names it
             tarfile.open(fileobj=answer, mode="r|") as archive,
         ):
+            giver = _host(answer.url)
             _unpack(archive, digest, partial)
     except urllib.error.HTTPError as error:
         error.close()
@@ -73,6 +74,7 @@ def _fetch_from(url: str, digest: str, folder: Path) -> None:
     except (OSError, EOFError, http.client.HTTPException, tarfile.TarError) as error:
         raise Unavailable(f"{_host(url)}: {error}") from error
     partial.rename(folder)
+    return giver
 
 
 def _unpack(archive: tarfile.TarFile, digest: str, folder: Path) -> None:

@@ -227,6 +227,11 @@ KUBERNETES_GATEWAY_TYPE = setting("KUBERNETES_GATEWAY_TYPE", "ClusterIP")  # or 
 KUBERNETES_DOMAIN = setting("KUBERNETES_DOMAIN", "cluster.local")
 CLUSTER_PORTAL_URL = setting("CLUSTER_PORTAL_URL", PORTAL_URL)  # where pods reach the portal
 
+# An S3 store from which pods fetch artifacts, at an address that they and the portal reach; empty: the portal
+# sends them itself. boto3 finds its keys: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION.
+ARTIFACT_S3_URL = setting("ARTIFACT_S3_URL", "")
+ARTIFACT_S3_BUCKET = setting("ARTIFACT_S3_BUCKET", "aisle")
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "portal.core.authentication.BearerAuthentication",
@@ -266,5 +271,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": setting("LOG_LEVEL", "INFO")},
-    "loggers": {"axes": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in ("axes", "httpx", "botocore.credentials")},
 }

@@ -15,6 +15,9 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.module_loading import import_string
 
+from models_app.artifact_store import artifact_store
+from portal.core.errors import BackendError
+
 POSTGRES_MIN_VERSION = 15_00_00
 REDIS_MIN_VERSION = (6, 0)
 DISK_FREE_MIN_BYTES = 2 * 1024**3
@@ -129,6 +132,22 @@ def check_backends() -> Finding:
     return Finding("Backends", True, ", ".join(names))
 
 
+def check_artifact_store() -> Finding:
+    """Write an object where artifacts go and read it by a signed address, as servers in a cluster do."""
+    question, store = "S3 store", artifact_store()
+    if store is None:
+        return Finding(question, True, "none: the portal sends artifacts to clusters itself")
+    place = f"{settings.ARTIFACT_S3_BUCKET} at {settings.ARTIFACT_S3_URL}"
+    try:
+        store.put("check", iter([b"check"]))
+        with urllib.request.urlopen(store.address("check", valid_s=60), timeout=3) as answer:  # noqa: S310
+            answer.read()
+    except (BackendError, OSError) as error:
+        remedy = "Make the bucket, or correct ARTIFACT_S3_URL, ARTIFACT_S3_BUCKET and the AWS_… keys."
+        return Finding(question, False, f"{place}: {error}", remedy)
+    return Finding(question, True, place)
+
+
 CHECKS: tuple[Callable[[], Finding], ...] = (
     check_database,
     check_broker,
@@ -137,4 +156,5 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_public_address,
     check_gateway,
     check_backends,
+    check_artifact_store,
 )

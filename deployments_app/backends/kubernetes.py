@@ -179,6 +179,7 @@ def cluster_settings() -> ClusterSettings:
         drain_s=settings.KUBERNETES_DRAIN_S,
         domain=settings.KUBERNETES_DOMAIN,
         gateway_type=settings.KUBERNETES_GATEWAY_TYPE,
+        store_url=settings.ARTIFACT_S3_URL,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deployments_app.backends.base import ReleaseKey, ReleaseSpec
+from deployments_app.fetch_artifact import WITHOUT_STORE
 
 Manifest = dict[str, Any]
 
@@ -32,6 +33,7 @@ class ClusterSettings:
     """What the objects of every release share.
 
     drain_s: how long a server goes on answering after it was told to end, longer than names are kept.
+    store_url: the S3 store to which the portal may send whoever fetches an artifact, if there is one.
     """
 
     image: str
@@ -39,6 +41,7 @@ class ClusterSettings:
     drain_s: int = 10
     domain: str = "cluster.local"
     gateway_type: str = "ClusterIP"
+    store_url: str = ""
 
 
 def object_name(key: str) -> str:
@@ -110,6 +113,13 @@ def container_security() -> Manifest:
     }
 
 
+def ports_of(*urls: str) -> list[Manifest]:
+    """List the ports of addresses, for a NetworkPolicy; an empty address has none."""
+    parts = [urlsplit(url) for url in urls if url]
+    ports = {each.port or (443 if each.scheme == "https" else 80) for each in parts}
+    return [{"protocol": "TCP", "port": port} for port in sorted(ports)]
+
+
 def encode(files: Mapping[str, str]) -> dict[str, str]:
     """Encode a Secret's files."""
     return {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
@@ -151,9 +161,9 @@ def _secret(spec: ReleaseSpec, settings: ClusterSettings) -> dict[str, str]:
         "numba_cache_dir": "/tmp/kernels",  # noqa: S108 - the pod's own
     }
     parts = urlsplit(spec.artifact_url)
-    near = f"http://{cache_name(spec.environment)}:{CACHE_PORT}"
-    cached = f"{near}{parts.path}?{parts.query}" if spec.environment else ""
-    sources = [url for url in (cached, spec.artifact_url) if url]
+    cached = f"{_cache_url(spec)}{parts.path}?{parts.query}" if spec.environment else ""
+    by_itself = spec.artifact_url + WITHOUT_STORE if settings.store_url else ""
+    sources = [url for url in (cached, spec.artifact_url, by_itself) if url]
     return encode(
         {
             "config.json": json.dumps(config, sort_keys=True),
@@ -161,6 +171,10 @@ def _secret(spec: ReleaseSpec, settings: ClusterSettings) -> dict[str, str]:
             "sources.json": json.dumps(sources),
         }
     )
+
+
+def _cache_url(spec: ReleaseSpec) -> str:
+    return f"http://{cache_name(spec.environment)}:{CACHE_PORT}"
 
 
 def _service(spec: ReleaseSpec) -> Manifest:
@@ -197,11 +211,9 @@ def _network_policy(spec: ReleaseSpec, settings: ClusterSettings) -> Manifest:
             {"key": "app.kubernetes.io/component", "operator": "In", "values": ["gateway", "worker-light"]}
         ],
     }
-    parts = urlsplit(spec.artifact_url)
-    ports = {CACHE_PORT, parts.port or (443 if parts.scheme == "https" else 80)}
     out = [
         {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
-        {"ports": [{"protocol": "TCP", "port": port} for port in sorted(ports)]},
+        {"ports": ports_of(_cache_url(spec), spec.artifact_url, settings.store_url)},
     ]
     return {
         "podSelector": _selector(spec),

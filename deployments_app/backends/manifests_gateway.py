@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from urllib.parse import urlsplit
 
 from deployments_app.backends.base import GatewaySpec
 from deployments_app.backends.manifests import (
@@ -19,6 +18,7 @@ from deployments_app.backends.manifests import (
     mount,
     object_name,
     pod_basics,
+    ports_of,
     resources,
 )
 
@@ -61,7 +61,9 @@ def build_gateway(spec: GatewaySpec, settings: ClusterSettings) -> list[Manifest
     return [
         _object("v1", "ServiceAccount", spec, {"automountServiceAccountToken": False}),
         _object("v1", "Secret", spec, {"type": "Opaque", "data": secret}),
-        _object("networking.k8s.io/v1", "NetworkPolicy", spec, {"spec": _network_policy(spec, selector)}),
+        _object(
+            "networking.k8s.io/v1", "NetworkPolicy", spec, {"spec": _network_policy(spec, settings, selector)}
+        ),
         _object("v1", "Service", spec, {"spec": _service(spec, settings)}),
         _cache_service(spec),
         _object("apps/v1", "Deployment", spec, {"spec": _deployment(spec, settings, selector, secret)}),
@@ -95,11 +97,9 @@ def _cache_service(spec: GatewaySpec) -> Manifest:
     return {**made, "metadata": {**made["metadata"], "name": cache_name(spec.key)}}
 
 
-def _network_policy(spec: GatewaySpec, selector: Manifest) -> Manifest:
-    """Let in shoppers; let out to names, to model servers and to the portal."""
+def _network_policy(spec: GatewaySpec, settings: ClusterSettings, selector: Manifest) -> Manifest:
+    """Let in shoppers; let out to names, to model servers, to the portal and to its S3 store."""
     servers = {"app.kubernetes.io/part-of": "aisle", "app.kubernetes.io/component": "model-server"}
-    parts = urlsplit(spec.portal_url)
-    portal = parts.port or (443 if parts.scheme == "https" else 80)
     return {
         "podSelector": selector,
         "policyTypes": ["Ingress", "Egress"],
@@ -116,7 +116,7 @@ def _network_policy(spec: GatewaySpec, selector: Manifest) -> Manifest:
                 "to": [{"podSelector": {"matchLabels": servers}}],
                 "ports": [{"protocol": "TCP", "port": PORT}],
             },
-            {"ports": [{"protocol": "TCP", "port": portal}]},
+            {"ports": ports_of(spec.portal_url, settings.store_url)},
         ],
     }
 

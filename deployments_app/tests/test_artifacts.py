@@ -15,7 +15,7 @@ from django.urls import reverse
 from deployments_app import artifact_api, fetch_artifact
 from deployments_app.artifact_cache import ArtifactCache, make_server
 from deployments_app.artifact_keys import artifact_url
-from deployments_app.fetch_artifact import Unavailable, Unusable, fetch
+from deployments_app.fetch_artifact import WITHOUT_STORE, Unavailable, Unusable, fetch
 from deployments_app.gateway_tokens import environment_token
 from deployments_app.models import Workload
 from deployments_app.services.artifacts import revoke_artifact_addresses
@@ -23,7 +23,9 @@ from deployments_app.services.workloads import look_after
 from engine.artifacts import load_artifact
 from engine.tests.serving_process import make_artifact
 from models_app.artifact_archive import archive_files, archive_size, write_archive
+from models_app.artifact_store import store_artifact
 from portal.core.storage import tree_path
+from portal.stack.ports import choose_port
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,17 @@ def packed(folder):
     return b"".join(write_archive(archive_files(folder)))
 
 
+def damage(folder, copy):
+    """Copy an artifact, with one bit of it turned."""
+    shutil.copytree(folder, copy)
+    member = max(copy.glob("*.npy"), key=lambda path: path.stat().st_size)
+    content = bytearray(member.read_bytes())
+    content[-1] ^= 1
+    member.chmod(0o600)
+    member.write_bytes(bytes(content))
+    return copy
+
+
 def tar_of(*members):
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
@@ -100,12 +113,7 @@ def test_a_file_that_needs_no_padding_does_not_end_the_archive(tmp_path):
 
 
 def test_whatever_is_not_the_artifact_leaves_nothing_behind(artifact, give, tmp_path):
-    damaged = tmp_path / "damaged"
-    shutil.copytree(artifact.folder, damaged)
-    member = max(damaged.glob("*.npy"), key=lambda path: path.stat().st_size)
-    content = bytearray(member.read_bytes())
-    content[-1] ^= 1
-    member.write_bytes(bytes(content))
+    damaged = damage(artifact.folder, tmp_path / "damaged")
     manifest = (artifact.folder / "manifest.json").read_bytes()
     plain, link = tarfile.REGTYPE, tarfile.SYMTYPE
     cases = {
@@ -216,3 +224,83 @@ def test_an_address_opens_one_artifact_until_its_release_is_retired(world, clien
     assert ask(renewed)[0] == 200
     servers.delete()
     assert ask(renewed)[0] == 404
+
+
+@pytest.fixture
+def served(world, s3_store, live_server, settings):
+    """A release whose artifact is in the S3 store, and the address that its servers ask."""
+    settings.CLUSTER_PORTAL_URL = live_server.url
+    release = world.make_live()
+    look_after(release)
+    store_artifact(release.artifact_digest)
+    return release, artifact_url(release, Workload.objects.get(release=release))
+
+
+def test_whoever_holds_an_address_is_sent_on_to_the_s3_store(served, s3_url, client, tmp_path, world):
+    release, url = served
+    answer = client.get(url, follow=False)
+    assert answer.status_code == 307
+    assert answer.headers["Location"].startswith(f"{s3_url}/")
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert fetch([url], release.artifact_digest, tmp_path / "model") == s3_url.removeprefix("http://")
+    assert load_artifact(tmp_path / "model", release.artifact_digest, verify=True).algorithm == "als"
+    by_itself = client.get(url + WITHOUT_STORE)
+    assert (by_itself.status_code, b"".join(by_itself)) == (200, packed(tree_path(release.artifact_digest)))
+    assert client.get(url[:-1]).status_code == 404
+    revoke_artifact_addresses(world.admin, world.shop, release)
+    assert client.get(url).status_code == 404
+    with pytest.raises(Unavailable, match="answered 404"):
+        fetch([url], release.artifact_digest, tmp_path / "other", rounds=1)
+
+
+def test_a_damaged_object_is_refused_and_the_portals_own_taken(served, s3_store, tmp_path):
+    release, url = served
+    body = packed(damage(tree_path(release.artifact_digest), tmp_path / "damaged"))
+    s3_store.put(f"artifacts/{release.artifact_digest}.tar", iter([body]))
+    with pytest.raises(Unusable, match="does not have the sha256"):
+        fetch([url], release.artifact_digest, tmp_path / "model", rounds=1)
+    assert not (tmp_path / "model").exists()
+    giver = fetch([url, url + WITHOUT_STORE], release.artifact_digest, tmp_path / "model")
+    assert url.startswith(f"http://{giver}/")
+
+
+def test_what_is_not_in_the_s3_store_the_portal_sends_itself(served, client, settings):
+    release, url = served
+    whole = packed(tree_path(release.artifact_digest))
+    bucket, settings.ARTIFACT_S3_BUCKET = settings.ARTIFACT_S3_BUCKET, "no-such-bucket"
+    assert b"".join(client.get(url)) == whole
+    settings.ARTIFACT_S3_BUCKET = bucket
+    assert client.get(url).status_code == 307
+    settings.ARTIFACT_S3_URL = f"http://127.0.0.1:{choose_port()}"
+    assert b"".join(client.get(url)) == whole
+
+
+def test_an_artifact_that_only_the_s3_store_still_has_is_served(served, tmp_path):
+    release, url = served
+    kept = tree_path(release.artifact_digest)
+    kept.rename(tmp_path / "away")
+    try:
+        fetch([url], release.artifact_digest, tmp_path / "model")
+        with pytest.raises(Unavailable, match="answered 404"):
+            fetch([url + WITHOUT_STORE], release.artifact_digest, tmp_path / "other", rounds=1)
+    finally:
+        (tmp_path / "away").rename(kept)
+
+
+def test_a_cache_keeps_what_comes_from_the_s3_store(served, settings, tmp_path, world):
+    token = environment_token(world.environment.pk)
+    cache = ArtifactCache(tmp_path / "kept", settings.CLUSTER_PORTAL_URL, token, world.environment.pk)
+    assert cache.refresh()
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert kept.read_bytes() == packed(tree_path(served[0].artifact_digest))
+
+
+def test_a_cache_that_cannot_reach_the_s3_store_asks_the_portal_to_send(artifact, give, tmp_path):
+    body = packed(artifact.folder)
+    path = f"/gateway/v1/artifacts/rel_1/{artifact.digest}?signature=abc"
+    portal = give(path, None).removesuffix(path)
+    give(path + WITHOUT_STORE, body)
+    give("/gateway/v1/artifacts?backend=env_1", json.dumps({"artifacts": [path]}).encode())
+    cache = ArtifactCache(tmp_path / "kept", portal, "env_1.token", "env_1")
+    assert cache.refresh()
+    assert cache.find(path).read_bytes() == body

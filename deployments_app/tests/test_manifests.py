@@ -13,6 +13,7 @@ from deployments_app.backends.kubernetes_reasons import read_status
 from deployments_app.backends.manifests import KINDS, ClusterSettings, build_release
 from deployments_app.backends.manifests_gateway import GATEWAY_KINDS, build_gateway
 from deployments_app.backends.manifests_role import build_role
+from deployments_app.fetch_artifact import WITHOUT_STORE
 
 GOLDEN = Path(__file__).with_name("golden")
 SPEC = ReleaseSpec(
@@ -91,6 +92,22 @@ def test_only_the_secret_holds_secrets():
         "http://gateway-env-01kaq-cache:8081/gateway/v1/artifacts/rel_01KAQ/abab?signature=s1gn3d",
         SPEC.artifact_url,
     ]
+
+
+def test_pods_may_reach_the_s3_store_and_do_without_it():
+    def ports(objects):
+        policy = next(each for each in objects if each["kind"] == "NetworkPolicy")
+        return [port["port"] for port in policy["spec"]["egress"][-1]["ports"]]
+
+    gateway = GatewaySpec("env_01KAQ", "https://aisle.example", "env_01KAQ.t0k3n")
+    for url, port in (("http://s3.example:9000", 9000), ("http://s3.example", 80)):
+        stored = replace(SETTINGS, store_url=url)
+        objects = build_release(SPEC, stored, size_bytes=1)
+        assert ports(objects) == sorted([443, 8081, port])
+        assert ports(build_gateway(gateway, stored)) == sorted([443, port])
+        secret = next(each for each in objects if each["kind"] == "Secret")
+        sources = json.loads(base64.b64decode(secret["data"]["sources.json"]))
+        assert sources[1:] == [SPEC.artifact_url, SPEC.artifact_url + WITHOUT_STORE]
 
 
 def test_without_autoscaling_there_is_no_autoscaler():

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from engine.artifacts import ArtifactError
 from engine.estimators import ALGORITHMS, Estimator
-from engine.estimators.base import Context, ProgressCallback
+from engine.estimators.base import Context, Progress, ProgressCallback
 from engine.evaluation import Evaluation, evaluate
 from engine.parameters import make_config
 from engine.splitting import Split, SplitConfig, split
+from models_app.artifact_store import store_artifact
 from models_app.models import RunRole, TrainingRun
 from models_app.services.finishing import finish_run
 from models_app.services.outcomes import JobFailed, settled
@@ -21,7 +22,7 @@ from models_app.services.registry import KeptArtifact, keep_artifact
 from models_app.services.reporting import RunReport, peak_memory_bytes
 from models_app.snapshots import Snapshot, keep_per_user, load_snapshot
 from portal.core.actors import system
-from portal.core.errors import Canceled
+from portal.core.errors import BackendError, Canceled
 from portal.core.jobs import Claim, leased
 from portal.core.storage import scratch_folder
 from portal.core.transitions import transition
@@ -82,6 +83,8 @@ def _work(claim: Claim, report: RunReport) -> None:
         if run.role == RunRole.CANDIDATE:
             artifact = _refit(claim, snapshot, judged, report, scratch / "artifact")
         report.enter("register", "Writing down the result")
+        if artifact is not None:
+            _put_into_store(artifact, report)
         folder = scratch / "per_user"
         folder.mkdir()
         per_user_digest = keep_per_user(folder, judged.evaluation.per_user)
@@ -136,6 +139,21 @@ def _refit(claim: Claim, snapshot: Snapshot, judged: Judged, report: RunReport, 
         )  # fmt: skip
     except ArtifactError as error:
         raise JobFailed(str(error), title="This model cannot be kept", code="artifact_refused") from error
+
+
+def _put_into_store(artifact: KeptArtifact, report: RunReport) -> None:
+    """Put the model where servers in a cluster fetch it; a version can do without that."""
+    follow = report.follow("register", "bytes")
+    try:
+        is_there = store_artifact(
+            artifact.digest, lambda done, total: follow(Progress("register", done, total))
+        )
+    except BackendError as error:
+        again = "The portal sends this model itself; `manage.py store_artifacts` tries again."
+        report.say(f"{error.detail}. {again}", "warning")
+    else:
+        if is_there:
+            report.say("The model is in the S3 store")
 
 
 def _fit(run: TrainingRun, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> Estimator:

@@ -67,6 +67,16 @@ def test_a_backend_that_cannot_be_imported_is_named(settings):
     assert "moon" in finding.answer
 
 
+def test_a_bucket_that_takes_nothing_is_a_problem(settings, s3_store):
+    assert setup_checks.check_artifact_store().is_ok
+    settings.ARTIFACT_S3_BUCKET = "no-such-bucket"
+    finding = setup_checks.check_artifact_store()
+    assert not finding.is_ok
+    assert "no-such-bucket" in finding.answer
+    settings.ARTIFACT_S3_URL = ""
+    assert setup_checks.check_artifact_store().is_ok
+
+
 def test_a_problem_gives_exit_status_1_and_says_what_to_do(settings):
     settings.SECRET_KEY = "short"
     said = io.StringIO()

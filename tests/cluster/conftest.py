@@ -3,9 +3,11 @@
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from unittest.mock import patch
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,6 +15,7 @@ from deployments_app.backends.base import ReleaseSpec
 from deployments_app.backends.manifests_gateway import gateway_name
 from deployments_app.testing import spec_of, wait_until
 from engine.tests.serving_process import make_artifact
+from tests import s3_server
 from tests.cluster.artifact_server import serving
 from tests.cluster.asking import ask
 from tests.cluster.cluster import TestCluster
@@ -34,7 +37,26 @@ def cluster() -> Iterator[TestCluster]:
 
 
 @pytest.fixture(scope="session")
-def cluster_stack(cluster: TestCluster) -> Iterator[RunningStack]:
+def artifact_store(
+    cluster: TestCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """Run an S3 server that pods reach; yields the settings that name it, none where the machine has none."""
+    if not s3_server.PROGRAM.exists():
+        yield {}
+        return
+    with ExitStack() as opened:
+        url = opened.enter_context(s3_server.running_s3(tmp_path_factory.mktemp("s3")))
+        listener = opened.enter_context(socket.create_server((cluster.address, 0)))
+        opened.enter_context(relaying(listener, urlsplit(url).port))
+        address, port = listener.getsockname()[:2]
+        yield {
+            "ARTIFACT_S3_URL": f"http://{address}:{port}",
+            "ARTIFACT_S3_BUCKET": s3_server.make_bucket(url),
+        }
+
+
+@pytest.fixture(scope="session")
+def cluster_stack(cluster: TestCluster, artifact_store: dict[str, str]) -> Iterator[RunningStack]:
     """Run a portal outside the cluster that runs releases inside; pods reach it at the node's address."""
     with socket.create_server((cluster.address, 0)) as listener:
         address, port = listener.getsockname()[:2]
@@ -45,6 +67,7 @@ def cluster_stack(cluster: TestCluster) -> Iterator[RunningStack]:
             "KUBERNETES_GATEWAY_TYPE": "NodePort",
             "CLUSTER_PORTAL_URL": f"http://{address}:{port}",
             "ALLOWED_HOSTS": f"127.0.0.1,localhost,{address}",
+            **artifact_store,
         }
         with patch.dict(os.environ, given), separate_stack() as home:
             stack = RunningStack(home)

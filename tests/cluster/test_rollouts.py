@@ -1,11 +1,15 @@
 """Promotions and rollbacks of releases in a cluster, under live traffic, by a portal outside of it."""
 
 import time
+from urllib.parse import urlsplit
+
+import pytest
 
 from deployments_app.backends.manifests import object_name
 from deployments_app.backends.manifests_gateway import gateway_name
 from deployments_app.testing import wait_until
 from tests.cluster.asking import ask
+from tests.s3_server import MISSING
 from tests.shops import QUICK
 
 USERS = [f"u{number}" for number in range(500)]
@@ -55,6 +59,26 @@ def test_a_pod_that_is_deleted_comes_back_and_its_shoppers_wait_for_nothing(live
     wait_until(lambda: ask(gateway, live) is not None, within_s=30, what="it serves")
     print(f"serving again after {time.monotonic() - began:.1f} s")
     assert cluster.api.get("Deployment", object_name(release)) is not None
+
+
+def test_artifacts_come_from_the_s3_store(live, gateway, cluster, artifact_store):
+    """The portal signs and sends on; each cache says from where it has what it keeps."""
+    if not artifact_store:
+        pytest.skip(MISSING)
+    digest = live.program.get(f"model-versions/{live.versions[0]}")["artifact_digest"]
+    said = f"Keeping {digest}.tar, from {urlsplit(artifact_store['ARTIFACT_S3_URL']).netloc}."
+    pods = cluster.core.list_namespaced_pod(
+        cluster.namespace, label_selector="app.kubernetes.io/component=gateway"
+    ).items
+    assert pods
+    for pod in pods:
+        wait_until(
+            lambda name=pod.metadata.name: (
+                said in cluster.core.read_namespaced_pod_log(name, cluster.namespace, container="cache")
+            ),
+            within_s=20,
+            what="the cache has it from S3",
+        )
 
 
 def test_a_pod_that_is_deleted_while_the_portal_is_stopped_comes_back(live, gateway, cluster):
