@@ -18,10 +18,14 @@ JUDGE_EVERY = timedelta(seconds=1)
 
 
 def judge_rollouts(deployment_ids: Iterable[str]) -> None:
-    """Judge every progressing promotion of these deployments, at most once a second each."""
+    """Judge every promotion under way at these deployments, at most once a second each.
+
+    A paused one as well: shoppers still see the new release, so a failure has to end that. Whatever else is
+    found of it changes nothing until somebody resumes it.
+    """
     now = timezone.now()
     rollouts = Rollout.objects.filter(
-        deployment_id__in=list(deployment_ids), status="progressing", kind="promote"
+        deployment_id__in=list(deployment_ids), status__in=("progressing", "paused"), kind="promote"
     )
     for rollout in rollouts.select_related("deployment"):
         newest = (

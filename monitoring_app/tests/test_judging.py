@@ -10,7 +10,7 @@ from deployments_app.tests.factories import QUICK_PLAN, make_world
 from monitoring_app.models import Collector, MetricPoint
 from monitoring_app.selectors.feedback import reactions_since, usual_reaction
 from monitoring_app.services.feedback import take_events
-from monitoring_app.services.judging import judge_rollout
+from monitoring_app.services.judging import judge_rollout, judge_rollouts
 from monitoring_app.tests.test_events import event, list_of, make_release
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +79,24 @@ def test_lost_clicks_fail_the_step(rollout):
     verdict, checks = judged(rollout)
     assert verdict == "fail"
     assert (checks["ctr"]["value"], checks["ctr"]["stable"], checks["ctr"]["n"]) == (1.0, 30.0, 200)
+
+
+@pytest.mark.parametrize("weight_pct", [10, 0])
+def test_a_paused_release_that_shoppers_see_is_judged_and_a_failure_ends_it(rollout, weight_pct):
+    MetricPoint.objects.filter(release=rollout.release).update(errors=100)
+    plan = {"steps": [{"weight_pct": weight_pct, "ends_by": "person"}, {"weight_pct": 100}]}
+    plan |= {"strategy": "ab" if weight_pct else "blue_green"}
+    Rollout.objects.filter(pk=rollout.pk).update(
+        status="paused", weight_pct=weight_pct, plan=plan, due_at=None, paused_at=timezone.now()
+    )
+    judge_rollouts([rollout.deployment_id])
+    found = AnalysisVerdict.objects.filter(rollout=rollout).first()
+    rollout.refresh_from_db()
+    if weight_pct:
+        assert found is not None
+        assert (found.verdict, rollout.due_at is None) == ("fail", False)  # the loop gives it up at once
+    else:
+        assert found is None  # nobody sees it
 
 
 def test_lists_that_the_servers_have_not_counted_yet_are_left_out(rollout):
