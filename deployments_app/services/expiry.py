@@ -36,6 +36,12 @@ def set_aside_if_outdated(deployment: Deployment, promotion: Promotion) -> bool:
         reason = STALE
     else:
         return False
+    set_aside(promotion, reason)
+    return True
+
+
+def set_aside(promotion: Promotion, reason: str) -> None:
+    """Supersede a request; the caller holds its lock."""
     transition(
         promotion,
         "superseded",
@@ -44,4 +50,3 @@ def set_aside_if_outdated(deployment: Deployment, promotion: Promotion) -> bool:
         reason=reason,
         decided_at=timezone.now(),
     )
-    return True

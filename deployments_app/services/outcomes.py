@@ -68,21 +68,32 @@ def move_to_step(actor: Actor, deployment: Deployment, rollout: Rollout, step: i
 def finish(
     actor: Actor, deployment: Deployment, rollout: Rollout, *, because: str, verb: str | None = None
 ) -> None:
-    """End a rollout well: its release is the stable one, its request is applied, the next one may begin."""
+    """End a rollout well: its release is the stable one, its request is applied, the next one begins."""
     if rollout.kind == "promote":
         make_stable(deployment, rollout.release)
         _apply_request(rollout)
     _end(actor, rollout, "succeeded", because, verb)
-    if rollout.kind == "promote":
-        start_next_approved(deployment)
+    start_next_approved(deployment, after_rollback=rollout.kind == "rollback")
 
 
 def give_up(
-    actor: Actor, deployment: Deployment, rollout: Rollout, *, to: str, reason: str, verb: str | None = None
+    actor: Actor,
+    deployment: Deployment,
+    rollout: Rollout,
+    *,
+    to: str,
+    reason: str,
+    verb: str | None = None,
+    makes_way: bool = False,
 ) -> None:
-    """End a rollout without its release: everybody gets the stable one again. `to`: failed or aborted."""
+    """End a rollout without its release: everybody gets the stable one again. `to`: failed or aborted.
+
+    The next approved request begins, unless this one makes way for something that its caller begins.
+    """
     take_back(deployment, rollout)
     _end(actor, rollout, to, reason, verb)
+    if not makes_way:
+        start_next_approved(deployment, after_rollback=rollout.kind == "rollback")
 
 
 def say(rollout: Rollout, reason: str) -> None:

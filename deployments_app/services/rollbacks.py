@@ -54,6 +54,7 @@ def roll_back(
                 active,
                 to="aborted",
                 reason=f"{actor.label} rolled back to release {target.number}",
+                makes_way=True,
             )
         return _begin(actor, locked, target, leaves, received_at, because)
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from deployments_app.models import Deployment, Promotion, Release, Rollout
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.plan_rules import AT_ONCE, read_plan
+from deployments_app.services.expiry import STALE, set_aside
 from deployments_app.services.locks import lock_deployment
 from deployments_app.services.traffic import new_salt
 from deployments_app.services.workloads import wake_deployment
@@ -91,15 +92,23 @@ def launch(actor: Actor, deployment: Deployment, promotion: Promotion) -> Rollou
     return rollout
 
 
-def start_next_approved(deployment: Deployment) -> Rollout | None:
-    """Start the request that has waited longest for its turn; the caller holds the deployment's lock."""
+def start_next_approved(deployment: Deployment, *, after_rollback: bool = False) -> Rollout | None:
+    """Start the request that has waited longest for its turn; the caller holds the deployment's lock.
+
+    Those that were approved behind a rollout were so in view of it. After a rollback another release may be
+    live than anybody had in view: what was compared with a later one is set aside.
+    """
     waiting = (
         Promotion.objects.select_for_update(of=("self",), no_key=True)
         .filter(deployment=deployment, status="approved", rollouts=None)
         .order_by("decided_at")
-        .first()
     )
-    return launch(system("rollout"), deployment, waiting) if waiting is not None else None
+    for promotion in waiting:
+        if after_rollback and promotion.champion_id != deployment.stable_id:
+            set_aside(promotion, STALE)
+        else:
+            return launch(system("rollout"), deployment, promotion)
+    return None
 
 
 def _release_for(deployment: Deployment, promotion: Promotion) -> Release:

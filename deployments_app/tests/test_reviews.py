@@ -5,7 +5,9 @@ from django.db import IntegrityError, connection, transaction
 
 from deployments_app.models import Environment, Promotion, Release, Review, Rollout
 from deployments_app.services.reviews import review_promotion
-from deployments_app.tests.factories import days_ago, make_world, verbs
+from deployments_app.services.rollbacks import roll_back
+from deployments_app.services.rollouts import abort_rollout
+from deployments_app.tests.factories import days_ago, make_world, pass_step, verbs
 from portal.core.actors import bearer, system
 from portal.core.errors import Conflict, InvalidInput, InvalidTransition, NotPermitted, StaleState
 from portal.core.models import Event, Membership, Role
@@ -207,6 +209,56 @@ def test_while_a_rollout_is_active_the_next_one_waits_and_then_starts_by_itself(
     following = Rollout.objects.get(promotion=second)
     assert (following.status, following.release.number) == ("pending", 2)
     assert following.plan["steps"][0]["weight_pct"] == 10
+
+
+@pytest.fixture
+def waiting(world):
+    """A request that was approved while the canary of another one was under way."""
+    world.make_live()
+    world.make_live()
+    canary = world.advance(world.start())
+    asked = world.approve(world.request())
+    assert not asked.rollouts.exists()
+    return canary, asked
+
+
+def test_the_next_one_starts_when_the_one_before_fails(world, waiting):
+    canary, asked = waiting
+    pass_step(canary, "fail", "too many errors")
+    world.advance(canary)
+    assert (canary.status, asked.rollouts.get().status) == ("failed", "pending")
+
+
+def test_the_next_one_starts_when_the_one_before_is_aborted(world, waiting, visit):
+    canary, asked = waiting
+    assert "It starts by itself when the rollout under way has ended" in (
+        visit("approver", "promotion_detail", asked.pk).text_
+    )
+    abort_rollout(world.operator, world.shop, canary)
+    assert asked.rollouts.get().status == "pending"
+    assert "It starts by itself" not in visit("approver", "promotion_detail", asked.pk).text_
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_after_a_rollback_the_next_one_starts_if_it_was_compared_with_what_is_live_then(
+    world, waiting, is_same
+):
+    canary, asked = waiting
+    target = asked.champion if is_same else world.deployment.releases.get(number=1)
+    back = roll_back(world.operator, world.shop, world.deployment, to_release=target.pk)
+    canary.refresh_from_db()
+    assert canary.status == "aborted"
+    assert not asked.rollouts.exists()  # the rollback has the way to itself
+    Rollout.objects.filter(pk=back.pk).update(step_started_at=days_ago(0.01))
+    world.advance(back)
+    assert back.status == "succeeded"
+    asked.refresh_from_db()
+    if is_same:
+        assert (asked.status, asked.rollouts.get().status) == ("approved", "pending")
+    else:
+        assert (asked.status, asked.rollouts.exists()) == ("superseded", False)
+        reason = Event.objects.filter(object_id=asked.pk, verb="promotion.superseded").get().reason
+        assert reason == "the champion changed since this evidence"
 
 
 def test_the_environments_approvals_are_read_when_somebody_approves(world):
