@@ -6,6 +6,7 @@ protocol is at `/v2/…` too, and `/metrics` only bare, so that the gateway neve
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -29,6 +30,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 LISTEN_MAX_BYTES = 16 * BODY_MAX_BYTES  # heard out, though refused: a client that still sends reads no answer
+# What a body may say that it is; nothing is fine too.
+JSON_IN_UTF8 = re.compile(r'(application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?)?', re.IGNORECASE)
 BRIEF, CLOSE = (b"cache-control", b"private, no-store"), (b"connection", b"close")
 
 
@@ -200,10 +203,15 @@ class ModelServer:
 
 
 def _allow(request: Request, *methods: str) -> None:
+    """Refuse another method than these, and a body that does not say that it is JSON."""
     if request.method not in methods:
         listed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
         detail = f"This address takes {listed}."
         raise Refusal(405, "method_not_allowed", detail, headers={"Allow": listed})
+    given = request.header(b"content-type")
+    if request.body and not JSON_IN_UTF8.fullmatch(given):
+        detail = f"A body is application/json in UTF-8, not {given[:80]!r}."
+        raise Refusal(415, "unsupported_media_type", detail, headers={"Accept": "application/json"})
 
 
 async def _with_body(request: Request, receive: Receive, patience_s: float) -> Request:

@@ -53,6 +53,34 @@ def test_a_request_without_a_user_is_refused(server: RunningServer, query: str) 
     refused(server.ask(f"/shop/home/recommendations{query}", {}), 400, "user_missing")
 
 
+POSTS = {
+    "recommendations?user=u1": {"exclude": ["i1"]},
+    "recommendations/batch?k=2": {"users": ["u1"]},
+    "session?session=s1": {"items": ["i1"]},
+    "v2/models/shop-main/infer": {
+        "inputs": [{"name": "user_id", "shape": [1], "datatype": "BYTES", "data": ["u1"]}]
+    },
+}
+
+
+@pytest.mark.parametrize("target", POSTS)
+def test_a_body_of_another_type_is_refused(server: RunningServer, target: str) -> None:
+    def send(kind: str) -> Any:
+        return server.ask(f"/shop/home/{target}", POSTS[target], headers={"Content-Type": kind})
+
+    for kind in (
+        "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json", "é",
+        "application/json; charset=latin-1", "application/cloudevents+json", "application/json, text/plain",
+    ):  # fmt: skip
+        reply = send(kind)
+        assert (reply.status, reply.headers["accept"]) == (415, "application/json"), kind
+        told = reply.json.get("detail") or reply.json["error"]
+        assert "application/json in UTF-8" in told
+    for kind in ("application/json", "application/json;charset=utf-8", 'Application/JSON ; charset="UTF-8"'):
+        assert send(kind).status == 200
+    assert server.ask(f"/shop/home/{target}", POSTS[target]).status == 200  # it says nothing: JSON
+
+
 def test_two_users_are_refused(server: RunningServer) -> None:
     refused(server.recommend("u1", "&user=u2"), 400, "given_twice")
 
