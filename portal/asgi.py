@@ -15,5 +15,6 @@ from portal.body_limit import BodyLimit  # noqa: E402
 application = BodyLimit(
     django,
     upload_max_bytes=settings.UPLOAD_MAX_BYTES,
+    events_max_bytes=settings.EVENTS_BODY_MAX_BYTES,
     other_max_bytes=settings.API_BODY_MAX_BYTES,
 )

@@ -26,6 +26,7 @@ UPLOAD_PATHS = (
     re.compile(r"^/api/v1/dataset-versions/[^/]+/(file|items)$"),
     re.compile(r"^/(?!api/)[^/]+/data(/.*)?$"),
 )
+EVENTS_PATH = "/api/v1/events"  # where a shop sends what a thousand shoppers did
 LINGER_S = 2.0  # how long a refused sender may go on: closing under his hands would hide the answer
 
 
@@ -36,13 +37,18 @@ class BodyTooLarge(Exception):
 class BodyLimit:
     """Wrap an ASGI application with a limit on the size of request bodies."""
 
-    def __init__(self, application: Application, *, upload_max_bytes: int, other_max_bytes: int) -> None:
+    def __init__(
+        self, application: Application, *, upload_max_bytes: int, events_max_bytes: int, other_max_bytes: int
+    ) -> None:
         self.application = application
         self.upload_max_bytes = upload_max_bytes
+        self.events_max_bytes = events_max_bytes
         self.other_max_bytes = other_max_bytes
 
     def limit_for(self, path: str) -> int:
         """Return how many bytes a body for this path may have."""
+        if path == EVENTS_PATH:
+            return self.events_max_bytes
         is_upload = any(pattern.match(path) for pattern in UPLOAD_PATHS)
         return self.upload_max_bytes if is_upload else self.other_max_bytes
 

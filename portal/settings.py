@@ -202,6 +202,7 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHand
 UPLOAD_MAX_BYTES = int(setting("UPLOAD_MAX_BYTES", str(4 * 1024**3)))
 UNPACKED_MAX_BYTES = int(setting("UNPACKED_MAX_BYTES", str(16 * 1024**3)))
 API_BODY_MAX_BYTES = 1024 * 1024
+EVENTS_BODY_MAX_BYTES = 6_553_600  # 6.25 MiB: 1,000 events with long ids, all their characters escaped
 DATA_UPLOAD_MAX_MEMORY_SIZE = API_BODY_MAX_BYTES
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 

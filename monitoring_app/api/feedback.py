@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitoring_app.api.parsers import NdjsonParser
+from monitoring_app.api.parsers import EventsParser, NdjsonParser
 from monitoring_app.event_rules import MAX_EVENTS, MAX_VALUE, TYPES, Refused, read_id, read_time
 from monitoring_app.selectors.feedback import window_of
 from monitoring_app.services.feedback import take_events
@@ -18,7 +18,6 @@ from monitoring_app.services.ratings import rate, take_rating_back
 from monitoring_app.services.windows import MAX_S, set_window
 from portal.core.api import ApiView, StrictSerializer
 from portal.core.errors import InvalidInput
-from portal.core.parsers import StrictJSONParser
 
 
 class ShopEventSerializer(serializers.Serializer):
@@ -78,7 +77,7 @@ class FeedbackEventsView(ApiView):
     """
 
     repeatable = True
-    parser_classes = (StrictJSONParser, NdjsonParser)
+    parser_classes = (EventsParser, NdjsonParser)
 
     @extend_schema(
         request={

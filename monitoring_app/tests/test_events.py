@@ -267,7 +267,7 @@ BODIES = [
     (b'[{"event_id": "a\\u0000"}]', 400), (b'[{"event_id": "\\ud800"}]', 400), (b"[\xff]", 400),
     (b'[{"event_id": "a", "event_id": "b"}]', 400), (b"[" * 40 + b"]" * 40, 400),
     (b"[" * 100_000 + b"]" * 100_000, 400), (b"[" + b"9" * 5000 + b"]", 400),
-    (b"[" + b",".join([b"{}"] * 1001) + b"]", 413), (b"[" + b" " * 1_048_600 + b"]", 413),
+    (b"[" + b",".join([b"{}"] * 1001) + b"]", 413), (b"[" + b" " * 6_553_600 + b"]", 413),
 ]  # fmt: skip
 
 
@@ -299,6 +299,31 @@ def test_lines_are_read_one_by_one(sender):
         (number, "not_json") for number in (1, 2, 3, 4)
     ]
     check_problem(sender.call("POST", "events", b"{}\n" * 1001, **kind), 413, "too_large")
+
+
+def longest(number, recommendation_id):
+    """An event with every field at its limit, as an encoder writes it that escapes what HTML would read."""
+    named = event(
+        "&" * 123 + f"{number:04}", "purchase-complete", user_id="&" * 256, session_id="&" * 256,
+        item_id="&" * 256, recommendation_id=recommendation_id, position=1000, value=999999999.9999999,
+        currency="EUR", occurred_at=timezone.now().strftime("%Y-%m-%dT%H:%M:%S.123456789+00:00"),
+    )  # fmt: skip
+    return json.dumps(named).replace("&", "\\u0026")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_a_thousand_events_fit_however_long_they_are(release, sender, kind):
+    def taken(recommendation_id):
+        events = [longest(number, recommendation_id) for number in range(1000)]
+        body = "\n".join(events) if kind.endswith("ndjson") else f"[{', '.join(events)}]"
+        answer = sender.call("POST", "events", body.encode(), **{"Content-Type": kind})
+        assert answer.status_code == 202, answer.content
+        return len(body), answer.json()
+
+    size, body = taken(list_of(release))
+    assert (size > 5_500_000, body["accepted"]) == (True, 1000)
+    size, body = taken("rec_" + "A" * 512)  # no longer one is read at all
+    assert (size > 6_000_000, len(body["rejected"])) == (True, 1000)
 
 
 def test_a_batch_of_a_thousand_costs_few_queries(release, sender, django_assert_max_num_queries):

@@ -16,10 +16,15 @@ class StrictJSONParser(JSONParser):
     """JSON with bounds: 1 MiB, depth 32, no duplicate names, NaN, NUL or lone surrogates."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        raw = stream.read(settings.API_BODY_MAX_BYTES + 1)
-        if len(raw) > settings.API_BODY_MAX_BYTES:
-            raise TooLarge("The body is larger than 1 MiB, which is the limit here.")
-        return parse_strict(raw)
+        return parse_strict(read_body(stream, settings.API_BODY_MAX_BYTES))
+
+
+def read_body(stream: Any, max_bytes: int) -> bytes:
+    """Read a whole body; raises TooLarge when it is longer."""
+    raw: bytes = stream.read(max_bytes + 1)
+    if len(raw) > max_bytes:
+        raise TooLarge(f"The body is larger than {max_bytes / 1024**2:g} MiB, which is the limit here.")
+    return raw
 
 
 def parse_strict(raw: bytes) -> Any:

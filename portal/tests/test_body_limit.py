@@ -38,7 +38,9 @@ async def count(scope, receive, send):
     await send({{"type": "http.response.start", "status": 200, "headers": headers}})
     await send({{"type": "http.response.body", "body": body}})
 
-application = BodyLimit(count, upload_max_bytes={UPLOAD_LIMIT}, other_max_bytes={OTHER_LIMIT})
+application = BodyLimit(
+    count, upload_max_bytes={UPLOAD_LIMIT}, events_max_bytes={OTHER_LIMIT}, other_max_bytes={OTHER_LIMIT}
+)
 """
 
 
@@ -157,8 +159,10 @@ def test_only_the_places_where_files_arrive_have_the_large_limit(path, is_upload
     async def never(scope, receive, send):
         raise AssertionError
 
-    limit = BodyLimit(never, upload_max_bytes=2, other_max_bytes=1).limit_for(path)
-    assert limit == (2 if is_upload else 1)
+    limit = BodyLimit(never, upload_max_bytes=3, events_max_bytes=2, other_max_bytes=1)
+    assert limit.limit_for(path) == (3 if is_upload else 1)
+    assert limit.limit_for("/api/v1/events") == 2
+    assert limit.limit_for("/api/v1/events/") == limit.limit_for("/acme/api/v1/events") == 1
 
 
 @pytest.mark.parametrize(
