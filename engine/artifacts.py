@@ -42,8 +42,10 @@ OPTIONAL_KEYS = {"files"}  # artifacts of earlier programs have no files for MLf
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model ready to serve. `seen` is (n_users, n_items): what each user already has.
+    """A model ready to serve.
 
+    seen: (n_users, n_items), what each user already has; its values are those of the fit when the model
+    reads values and they were kept (`has_values`), and 1 otherwise.
     fallback: every item that anyone chose, most popular first, as one row.
     """
 
@@ -57,6 +59,7 @@ class Artifact:
     facts: ItemFacts | None = None
     size_bytes: int = 0
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    has_values: bool = False
 
     @property
     def algorithm(self) -> str:
@@ -83,6 +86,8 @@ def save_artifact(
     if (len(user_ids), len(item_ids)) != shape or seen.shape != shape or (facts and len(facts) != shape[1]):
         raise ArtifactError(f"the id tables, seen matrix and item facts must fit a model of shape {shape}")
     arrays = _shared_members(user_ids, item_ids, seen, facts)
+    if estimator.reads_values:
+        arrays["seen_values"] = seen.data.astype(np.float32, copy=False)
     arrays |= {f"model_{name}": array for name, array in estimator.arrays().items()}
     folder.mkdir(parents=True, exist_ok=True)
     members, same_content = _write_members(folder, arrays)
@@ -149,6 +154,7 @@ def load_artifact(
             facts=_facts(arrays, shape[1], verify) if "item_prices" in arrays else None,
             size_bytes=len(text) + extra + sum(entry.bytes for entry in declared.values()),
             metrics=manifest["metrics"],
+            has_values="seen_values" in arrays,
         )
     except KeyError as missing:
         raise ArtifactError(f"the artifact has no member {missing}") from None
@@ -252,7 +258,12 @@ def _id_table(arrays: Mapping[str, npt.NDArray], name: str, count: int | None, v
 def _csr(arrays: Mapping[str, npt.NDArray], shape: tuple[int, int], verify: bool) -> sp.csr_matrix:
     indptr, indices = arrays["seen_indptr"], arrays["seen_indices"]
     check_csr(indptr, indices, shape, "seen", verify=verify)
-    return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
+    values = arrays.get("seen_values")  # artifacts of earlier programs have none
+    if values is None:
+        values = np.ones(len(indices), np.float32)
+    if values.dtype != np.float32 or values.shape != indices.shape:
+        raise ArtifactError("seen_values does not hold one value for each item that a user has")
+    return sp.csr_matrix((values, indices, indptr), shape=shape)
 
 
 def check_csr(

@@ -159,6 +159,11 @@ class Estimator(ABC):
             raise TypeError(f"{self.name} needs its own Config, not {type(self.config).__qualname__}")
         self.seed, self.threads = seed, threads
 
+    @property
+    def reads_values(self) -> bool:
+        """Whether folding in and explaining depend on a history's values, so that serving must keep them."""
+        return getattr(self.config, "values", "ignore") != "ignore"
+
     # Learn -------------------------------------------------------------------------------------
 
     def fit(

@@ -109,6 +109,10 @@ class BiasedMF(FactorModel):
         return cast(BiasedMFConfig, self.config)
 
     @property
+    def reads_values(self) -> bool:
+        return True
+
+    @property
     def width(self) -> int:
         return self.settings.factors + 2
 

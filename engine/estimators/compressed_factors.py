@@ -169,6 +169,7 @@ def compressed(kind: type[FactorModel]) -> type[CompressedFactors]:
         "when_to_use": kind.when_to_use,
         "Config": kind.Config,
         "predicts_values": kind.predicts_values,
+        "reads_values": kind.reads_values,
         "__doc__": CompressedFactors.__doc__,
     }
     return type(f"Compressed{kind.__name__}", (CompressedFactors,), facts)

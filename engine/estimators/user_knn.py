@@ -103,6 +103,10 @@ class UserKNN(Estimator):
     def keeps_values(self) -> bool:
         return self.settings.weighting == "pearson" or self.settings.values == "confidence"
 
+    @property
+    def reads_values(self) -> bool:
+        return self.keeps_values
+
     def _fit(self, matrix: sp.csr_matrix, context: Context, progress: ProgressCallback) -> None:
         self.history_ = self._histories(matrix)
         self._prepare()

@@ -163,7 +163,7 @@ class Domain:
 
     async def _explain(self, shown: list[dict[str, Any]], ranked: RankedList) -> None:
         """Add to each item which items of the history speak for it most."""
-        row = self.model.row_of(ranked.history)
+        row = self.model.row_of(ranked.history, ranked.user)
         for entry, item in zip(shown, ranked.items, strict=True):
             await asyncio.sleep(0)  # a long history takes milliseconds an item: others come between
             found = self.model.estimator.explain(row, item, REASONS)

@@ -40,6 +40,10 @@ class ServedModel:
         self.popular = artifact.fallback.items[0]
         self.popularity = artifact.fallback.scores[0]
         self._indptr, self._indices = artifact.seen.indptr, artifact.seen.indices
+        self._values: Float32 | None = artifact.seen.data if artifact.has_values else None
+        self._usual_value = (
+            float(artifact.seen.data.mean()) if artifact.has_values and artifact.seen.nnz else 1.0
+        )
         self.facts = lru_cache(FACTS_KEPT)(self._facts)
         self.filtered_out = lru_cache(FILTERS_KEPT)(self._filtered_out)
         self.similar = lru_cache(SIMILAR_KEPT)(self._similar)
@@ -48,10 +52,25 @@ class ServedModel:
         """Give the items that a user already has."""
         return self._indices[self._indptr[user] : self._indptr[user + 1]]
 
-    def row_of(self, items: Int32) -> sp.csr_matrix:
-        """Build the (1, n_items) row of somebody who has these items; sorted, each once."""
+    def row_of(self, items: Int32, user: int = -1) -> sp.csr_matrix:
+        """Build the (1, n_items) row of a user (-1: unknown) who has these items; sorted, each once.
+
+        Where the model reads values, what she had at the fit keeps its own. An item that she only looks at
+        has none: it counts as what she has does on average, or, of somebody unknown, as everybody's. That
+        is no opinion to a model of ratings or correlations, and one plain yes to a model of confidences.
+        """
         ends = np.array([0, len(items)], np.int32)
-        return sp.csr_matrix((np.ones(len(items), np.float32), items, ends), shape=(1, self.n_items))
+        return sp.csr_matrix((self._values_of(items, user), items, ends), shape=(1, self.n_items))
+
+    def _values_of(self, items: Int32, user: int) -> Float32:
+        if self._values is None:
+            return np.ones(len(items), np.float32)
+        own = slice(self._indptr[user], self._indptr[user + 1]) if user >= 0 else slice(0)
+        kept = self._values[own]
+        values = np.full(len(items), kept.mean() if len(kept) else self._usual_value, np.float32)
+        _, at, own_at = np.intersect1d(items, self._indices[own], assume_unique=True, return_indices=True)
+        values[at] = kept[own_at]
+        return values
 
     def most_popular(self, k: int, left_out: Int32) -> tuple[Int32, Float32]:
         """Pick the k items that most shoppers chose, without those left out; perhaps fewer."""

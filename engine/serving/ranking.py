@@ -26,9 +26,9 @@ POPULARITY = "popularity"
 class RankedList:
     """A list of positions with scores, best first.
 
-    history: the items it was derived from. dropped: scores that were not finite. is_short: items remained
-    that the model has no score for. model_s: seconds that scoring took, for all who were scored together;
-    rules_s: seconds for what is left out and for what takes its place.
+    history: the items it was derived from; user: whose they are (-1: unknown). dropped: scores that were
+    not finite. is_short: items remained that the model has no score for. model_s: seconds that scoring took,
+    for all who were scored together; rules_s: seconds for what is left out and for what takes its place.
     """
 
     items: list[int]
@@ -40,6 +40,7 @@ class RankedList:
     is_short: bool = False
     model_s: float = 0.0
     rules_s: float = 0.0
+    user: int = -1
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ class Ranker:
             reason = "unknown_user" if user < 0 else "no_history"
             return self.popular(wanted, reason)
         if len(context):
-            return self.fold_in(np.union1d(history, context).astype(np.int32), wanted)
+            return self.fold_in(np.union1d(history, context).astype(np.int32), wanted, user)
         left_out = join_positions((history, self.unwanted(wanted)))
         rules_s = perf_counter() - started
         scored = await self._rank(user, wanted.k, left_out)
-        return self._finished(scored, wanted, history, left_out, rules_s)
+        return self._finished(scored, wanted, history, left_out, rules_s, user)
 
     def recommend_all(self, user_ids: list[str], wanted: Wanted) -> list[RankedList]:
         """Make many users' lists at once; what `wanted` excludes or filters counts for each."""
@@ -128,15 +129,15 @@ class Ranker:
             block = user_ids[start : start + AT_ONCE]
             yield block, self.recommend_all(block, wanted)
 
-    def fold_in(self, history: Int32, wanted: Wanted) -> RankedList:
-        """Make the list of somebody of whom only this (sorted) history is known."""
+    def fold_in(self, history: Int32, wanted: Wanted, user: int = -1) -> RankedList:
+        """Make the list of somebody who has this (sorted) history; user: whose it is (-1: unknown)."""
         started = perf_counter()
         left_out = join_positions((history, self.unwanted(wanted)))
         rules_s = perf_counter() - started
-        state = self.model.estimator.fold_in(self.model.row_of(history))
+        state = self.model.estimator.fold_in(self.model.row_of(history, user))
         scored = self._score(state, wanted.k, [left_out])
         scored = Scored(scored.items, scored.scores, perf_counter() - started - rules_s)
-        return self._finished(scored.row(0, wanted.k), wanted, history, left_out, rules_s)
+        return self._finished(scored.row(0, wanted.k), wanted, history, left_out, rules_s, user)
 
     def popular(self, wanted: Wanted, reason: str | None) -> RankedList:
         """Make the list of what most shoppers chose."""
@@ -167,14 +168,20 @@ class Ranker:
         return self._score(self.model.estimator.user_state(users), k, histories)
 
     def _finished(
-        self, scored: Scored, wanted: Wanted, history: Int32, left_out: Int32, rules_s: float = 0.0
+        self,
+        scored: Scored,
+        wanted: Wanted,
+        history: Int32,
+        left_out: Int32,
+        rules_s: float = 0.0,
+        user: int = -1,
     ) -> RankedList:
         there = scored.items >= 0
         kept = there & np.isfinite(scored.scores)
         items, scores = scored.items[kept].tolist(), scored.scores[kept].tolist()
         dropped = int(there.sum()) - len(items)
         by_model = RankedList(
-            items, scores, self.model.algorithm, None, history, dropped, False, scored.seconds, rules_s
+            items, scores, self.model.algorithm, None, history, dropped, False, scored.seconds, rules_s, user
         )
         if len(items) == wanted.k:
             return by_model

@@ -62,11 +62,27 @@ class SmallArtifact:
     estimator: Any = field(repr=False)
 
 
-def make_artifact(folder: Path, algorithm: str = "als", *, facts: bool = True) -> SmallArtifact:
-    """Fit and save a small model."""
+def ratings() -> sp.csr_matrix:
+    """The same choices with one to five stars: the first five items of each taste are liked most."""
+    rated = history()
+    rng = np.random.default_rng(5)
+    liked = rated.indices < 10
+    rated.data[:] = np.where(liked, rng.integers(4, 6, rated.nnz), rng.integers(1, 4, rated.nnz))
+    return rated
+
+
+def make_artifact(
+    folder: Path,
+    algorithm: str = "als",
+    *,
+    facts: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    seen: sp.csr_matrix | None = None,
+) -> SmallArtifact:
+    """Fit and save a small model; seen: what it learns from, `history()` if not given."""
     kind = ALGORITHMS[algorithm]
-    config = kind.Config(factors=8) if algorithm == "als" else kind.Config()
-    seen = history()
+    config = kind.Config(**(settings or ({"factors": 8} if algorithm == "als" else {})))
+    seen = history() if seen is None else seen
     estimator = kind(config, threads=1).fit(seen)
     digest = save_artifact(
         folder,

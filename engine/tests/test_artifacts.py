@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engine.artifacts import ArtifactError, load_artifact, save_artifact
+from engine.compression import Variant, compress
 from engine.estimators import ALGORITHMS
 from engine.estimators.base import Context, Estimator
 from engine.interactions import IdTable
@@ -97,6 +98,28 @@ def test_everything_that_serving_needs_comes_back(tmp_path: Path, model: Estimat
     assert set(kept.manifest["library_versions"]) == {"numba", "numpy", "scipy"}
     on_disk = sum(path.stat().st_size for path in (tmp_path / "a").iterdir())
     assert kept.size_bytes == on_disk
+
+
+def test_values_are_kept_for_models_that_read_them(tmp_path: Path, folder: Path) -> None:
+    rated = ALGORITHMS["biased_mf"]().fit(MATRIX)
+    small = compress(rated, Variant(storage="float16"))
+    for name, each in (("rated", rated), ("small", small)):
+        save(tmp_path / name, each)
+        kept = load_artifact(tmp_path / name)
+        assert kept.has_values
+        assert (kept.seen != MATRIX).nnz == 0
+    assert not load_artifact(folder).has_values
+    replace_member(tmp_path / "rated", "seen_values", MATRIX.data[:-1])
+    with pytest.raises(ArtifactError, match="one value for each"):
+        load_artifact(tmp_path / "rated")
+
+
+def test_an_artifact_from_before_values_were_kept_still_loads(tmp_path: Path) -> None:
+    save(tmp_path / "old", ALGORITHMS["biased_mf"]().fit(MATRIX))
+    edit_manifest(tmp_path / "old", lambda manifest: manifest["members"].pop("seen_values"))
+    kept = load_artifact(tmp_path / "old")
+    assert not kept.has_values
+    assert (kept.seen != (MATRIX > 0)).nnz == 0
 
 
 def test_the_fallback_is_every_chosen_item_most_popular_first(folder: Path) -> None:

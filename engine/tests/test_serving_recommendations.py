@@ -1,10 +1,14 @@
 """The lists that a model server gives, over HTTP, against a real process."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from engine.estimators import Estimator
 from engine.serving.attribution import read
 from engine.tests.serving_process import (
     EMPTY,
@@ -14,10 +18,12 @@ from engine.tests.serving_process import (
     N_ITEMS,
     ODD_IDS,
     USERS,
+    Reply,
     RunningServer,
     SmallArtifact,
     history,
     make_artifact,
+    ratings,
     running,
     server_config,
 )
@@ -311,6 +317,58 @@ def test_other_algorithms_are_served_alike(algorithm: str, tmp_path_factory: pyt
         assert server.ask("/a/b/items/i2/similar?k=3").json["items"]
         assert server.recommend("new", body={"context": {"cart": ["i2"]}}).json["served_by"] == algorithm
         assert server.recommend("u1", body={"filters": {"category": ["shoes"]}}).items == []
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        ("biased_mf", {"factors": 4, "epochs": 40, "learning_rate": 0.02}),
+        ("user_knn", {"weighting": "pearson"}),
+        ("als", {"factors": 8, "values": "confidence"}),
+    ],
+)
+def test_models_of_values_are_served_with_the_values_that_they_learned_from(
+    algorithm: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    seen = ratings()
+    artifact = make_artifact(tmp_path / "artifact", algorithm, settings=settings, seen=seen)
+    model: Estimator = artifact.estimator
+
+    def with_values(row: sp.csr_matrix, items: list[int], value: float) -> sp.csr_matrix:
+        dense = row.toarray()
+        dense[0, items] = value
+        return sp.csr_matrix(dense)
+
+    def check(reply: Reply, row: sp.csr_matrix) -> None:
+        """Assert that a list and its reasons are those that the estimator gives this row."""
+        expected = model.recommend(model.fold_in(row), 4, seen=row)
+        found = reply.json["items"]
+        assert [item["item_id"] for item in found] == [ITEMS[at] for at in expected.items[0]]
+        for item, at, score in zip(found, expected.items[0], expected.scores[0], strict=True):
+            reasons = model.explain(row, int(at), 3)
+            assert item["score"] == pytest.approx(float(score), rel=1e-3)
+            assert item["score"] == pytest.approx(reasons.score, rel=1e-3)
+            told = {part["item_id"]: part["contribution"] for part in item["contributions"]}
+            known = {ITEMS[owned] for owned in reasons.items}
+            assert set(told) == known
+            assert sorted(told.values()) == pytest.approx(sorted(reasons.contributions.tolist()), rel=1e-3)
+
+    with running(server_config(tmp_path, artifact)) as server:
+        server.wait_until_ready()
+        for user in (0, 7, 20):
+            row = seen[user]
+            check(server.recommend(USERS[user], "&k=4", {"explain": True}), row)
+            new = next(at for at in range(N_ITEMS) if at not in row.indices)
+            cart = {"context": {"cart": [ITEMS[new], ITEMS[row.indices[0]]]}, "explain": True}
+            in_cart = server.recommend(USERS[user], "&k=4", cart)
+            check(in_cart, with_values(row, [new], row.data.mean()))
+        session = server.ask("/s/d/session?session=s1&k=4", {"items": [ITEMS[0], ITEMS[2]], "explain": True})
+        if algorithm == "user_knn":  # equal values have no correlation with anybody's
+            assert session.json["fallback_reason"] == "no_candidates"
+        else:
+            check(
+                session, with_values(sp.csr_matrix((1, N_ITEMS), dtype=np.float32), [0, 2], seen.data.mean())
+            )
 
 
 def test_the_same_question_is_answered_from_the_cache_and_another_is_not(server: RunningServer) -> None:
