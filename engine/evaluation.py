@@ -21,7 +21,7 @@ from engine.beyond_accuracy import (
     tail_items,
     tail_share,
 )
-from engine.estimators.base import BLAS, Estimator, Progress, ProgressCallback
+from engine.estimators.base import BLAS, Estimator, Progress, ProgressCallback, check_k
 from engine.interactions import Float32, Int32
 from engine.intervals import Interval, intervals, ratio_intervals
 from engine.metric_meanings import metric_better
@@ -112,7 +112,9 @@ def evaluate(
     thorough: AUC and the diversity of lists by co-choice as well, which take about as long as all the rest.
     progress is called between blocks of users and may raise to cancel.
     BLAS runs on one thread meanwhile: the blocks of users are what runs in parallel.
+    Raises ValueError when a k is below 1.
     """
+    check_k(min(ks))
     with BLAS.limit(limits=1, user_api="blas"):
         return _evaluate(estimator, split, ks, thorough, progress, seed)
 

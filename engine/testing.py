@@ -164,6 +164,13 @@ class EstimatorContract:
         with pytest.raises(ValueError, match="item positions"):
             model.similar_items(np.array([45]), 3)
 
+    def test_a_list_of_no_length_is_refused(self) -> None:
+        model = self.fitted(random_matrix(2))
+        for k in (0, -1):
+            for ask in (model.recommend, model.similar_items, model.similar_users):
+                with pytest.raises(ValueError, match="k must be at least 1"):
+                    ask(np.array([0]), k)
+
     # How it must behave
 
     def test_excluded_and_seen_items_never_appear(self) -> None:

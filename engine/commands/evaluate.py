@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.commands.files import read_items, read_together
 from engine.commands.options import add_training, make_model, peak_memory_bytes, timed_fit
-from engine.estimators.base import Context
+from engine.estimators.base import Context, check_k
 from engine.evaluation import evaluate, metric_title
 from engine.metrics import DEFAULT_KS
 from engine.splitting import Split, SplitConfig
@@ -30,6 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Print fit seconds (without compilation), the process's peak memory and every metric."""
+    ks = tuple(asked.k or DEFAULT_KS)
+    check_k(min(ks))  # before the fit, which takes longer
     model = make_model(asked)
     train, test = read_together(asked.train, asked.test)
     matrix, held_out = train.matrix(), test.matrix()
@@ -37,7 +39,7 @@ def run(asked: argparse.Namespace) -> int:
     fitted = timed_fit(model, matrix, context)
     tested = int((np.diff(held_out.indptr) > 0).sum())
     given = Split(matrix, held_out, SplitConfig(), "given files", tested, held_out.nnz, 0, context)
-    found = evaluate(model, given, tuple(asked.k or DEFAULT_KS), thorough=True, seed=asked.seed)
+    found = evaluate(model, given, ks, thorough=True, seed=asked.seed)
     result = {
         "algorithm": model.name,
         "config": asdict(model.config),

@@ -9,6 +9,7 @@ import argparse
 
 from engine.commands.files import positions_of
 from engine.commands.options import add_model, open_model
+from engine.estimators.base import check_k
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Print each asked user's list."""
+    check_k(asked.k)  # before a fit
     model, user_ids, item_ids, seen = open_model(asked)
     users = positions_of(asked.user, user_ids, "user")
     found = model.recommend(users, asked.k, seen=seen[users])

@@ -9,6 +9,7 @@ import argparse
 
 from engine.commands.files import positions_of
 from engine.commands.options import add_model, open_model
+from engine.estimators.base import check_k
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Print each asked item's list."""
+    check_k(asked.k)  # before a fit
     model, _, item_ids, _ = open_model(asked)
     found = model.similar_items(positions_of(asked.item, item_ids, "item"), asked.k)
     for item, others, scores in zip(asked.item, found.items.tolist(), found.scores.tolist(), strict=True):

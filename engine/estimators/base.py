@@ -223,6 +223,7 @@ class Estimator(ABC):
         seen: one row an asked user, (len(users), n_items): items left out of that user's list.
         exclude: positions of items left out of every list.
         """
+        check_k(k)
         state = self._state(users)
         keys, items = empty_heaps(len(state), k)
         if seen is not None and seen.shape != (len(state), self.n_items_):
@@ -258,13 +259,19 @@ class Estimator(ABC):
             raise ValueError(f"{len(state)} users but {len(items)} items: score takes pairs")
         return self._pair_scores(state, self._checked(items, self.n_items_, "item"))
 
-    @abstractmethod
     def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
         """Find the k items most like each item, itself left out."""
+        return self._similar_items(self._checked(items, self.n_items_, "item"), check_k(k))
 
-    @abstractmethod
     def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
         """Find the k users most like each user, the user left out; `items` then holds users."""
+        return self._similar_users(self._checked(users, self.n_users_, "user"), check_k(k))
+
+    @abstractmethod
+    def _similar_items(self, items: Int32, k: int) -> Recommendations: ...
+
+    @abstractmethod
+    def _similar_users(self, users: Int32, k: int) -> Recommendations: ...
 
     @abstractmethod
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
@@ -336,6 +343,13 @@ class Estimator(ABC):
         if len(asked) and not 0 <= int(asked.min()) <= int(asked.max()) < count:
             raise ValueError(f"{what} positions go from 0 to {count - 1}")
         return asked
+
+
+def check_k(k: int) -> int:
+    """Give k; raise ValueError when no list can be that long."""
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    return k
 
 
 def check_matrix(matrix: sp.csr_matrix) -> sp.csr_matrix:

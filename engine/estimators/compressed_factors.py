@@ -74,13 +74,13 @@ class CompressedFactors(Estimator):
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
         return score_pairs(state.rows, self.item_factors_[items], _scales_of(self.item_scales_, items))
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare as the model's own class does; all items are in float32 while it does."""
-        return self._own_model(None).similar_items(items, k)
+        return self._own_model(None)._similar_items(items, k)
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare as the model's own class does; all users are in float32 while it does."""
-        return self._own_model(None, with_users=True).similar_users(users, k)
+        return self._own_model(None, with_users=True)._similar_users(users, k)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Explain as the model's own class does, with the items' rows as they are stored."""

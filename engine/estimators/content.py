@@ -155,28 +155,26 @@ class Content(Estimator):
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
         return np.asarray(self.traits_[items].multiply(state.rows).sum(axis=1), np.float32).ravel()
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare what is said of the items by cosine; an item of which nothing is known has none."""
-        asked = self._checked(items, self.n_items_, "item")
-        scores = self._likeness(sp.csr_matrix(self.traits_[asked]))
+        scores = self._likeness(sp.csr_matrix(self.traits_[items]))
         scores[scores == 0] = -np.inf
-        scores[np.arange(len(asked)), asked] = -np.inf
+        scores[np.arange(len(items)), items] = -np.inf
         return Recommendations(*top_k(scores, k))
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare the sums of the histories' vectors by cosine."""
-        asked = self._checked(users, self.n_users_, "user")
-        profiles = sp.csr_matrix(self.history_[asked] @ self.traits_)
-        scores = np.empty((len(asked), self.n_users_), np.float32)
+        profiles = sp.csr_matrix(self.history_[users] @ self.traits_)
+        scores = np.empty((len(users), self.n_users_), np.float32)
 
         def work(start: int, stop: int) -> None:
             scores[start:stop] = (self.history_ @ self._likeness(profiles[start:stop]).T).T
 
-        in_blocks(work, len(asked), 64, self.threads)
+        in_blocks(work, len(users), 64, self.threads)
         scores[scores == 0] = -np.inf
         with np.errstate(divide="ignore", invalid="ignore"):
-            scores /= self.profile_lengths_[asked, None] * self.profile_lengths_
-        scores[np.arange(len(asked)), asked] = -np.inf
+            scores /= self.profile_lengths_[users, None] * self.profile_lengths_
+        scores[np.arange(len(users)), users] = -np.inf
         return Recommendations(*top_k(scores, k))
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:

@@ -59,13 +59,13 @@ class FactorModel(Estimator):
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
         return np.einsum("nk,nk->n", state.rows, self.item_factors_[items])
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare factors by their angle (cosine)."""
-        return most_alike(self._tastes(self.item_factors_), self._checked(items, self.n_items_, "item"), k)
+        return most_alike(self._tastes(self.item_factors_), items, k)
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare factors by their angle (cosine)."""
-        return most_alike(self._tastes(self.user_factors_), self._checked(users, self.n_users_, "user"), k)
+        return most_alike(self._tastes(self.user_factors_), users, k)
 
     def _tastes(self, factors: Float32) -> Float32:
         """Give the columns in which likeness shows: without biases, if a model keeps some."""

@@ -297,18 +297,16 @@ class Hybrid(Estimator):
                 means[segment] = [shares.mean() for shares in found.values()]
         return means
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Merge the sources' lists by rank (reciprocal rank fusion: Cormack, Clarke & Buettcher 2009)."""
-        asked = self._checked(items, self.n_items_, "item")
         return self._merge(
-            [each.similar_items(asked, max(k, LIKE_LIST)) for each in self._tastes()], self.n_items_, k
+            [each._similar_items(items, max(k, LIKE_LIST)) for each in self._tastes()], self.n_items_, k
         )
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Merge the sources' lists by rank, as `similar_items` does."""
-        asked = self._checked(users, self.n_users_, "user")
         return self._merge(
-            [each.similar_users(asked, max(k, LIKE_LIST)) for each in self._tastes()], self.n_users_, k
+            [each._similar_users(users, max(k, LIKE_LIST)) for each in self._tastes()], self.n_users_, k
         )
 
     def _tastes(self) -> list[Estimator]:

@@ -67,14 +67,13 @@ class NeighbourModel(Estimator):
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
         return pairs_of_blocks(self, state, items)
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Give the neighbours that scoring uses, at most as many as the config keeps."""
-        asked = self._checked(items, self.n_items_, "item")
-        return first_of_rows(self.similarity_, asked, k)
+        return first_of_rows(self.similarity_, items, k)
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare histories by cosine."""
-        return alike_rows(self.history_, self._checked(users, self.n_users_, "user"), k)
+        return alike_rows(self.history_, users, k)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split the score into what each item of the history adds."""

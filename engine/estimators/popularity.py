@@ -73,17 +73,16 @@ class Popularity(Estimator):
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
         return self.popularity_[items]
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Give the most popular other items: popularity knows no likeness."""
-        asked = self._checked(items, self.n_items_, "item")
-        scores = np.repeat(self.popularity_[None, :], len(asked), axis=0)
-        scores[np.arange(len(asked)), asked] = -np.inf
+        scores = np.repeat(self.popularity_[None, :], len(items), axis=0)
+        scores[np.arange(len(items)), items] = -np.inf
         return Recommendations(*top_k(scores, k))
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Find nobody: popularity keeps nothing of a user."""
-        n = len(self._checked(users, self.n_users_, "user"))
-        return Recommendations(np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32))
+        shape = len(users), k
+        return Recommendations(np.full(shape, -1, np.int32), np.full(shape, -np.inf, np.float32))
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         shoppers = float(self.popularity_[item])

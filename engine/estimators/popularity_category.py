@@ -128,17 +128,16 @@ class PopularityCategory(Estimator):
         of_each = np.asarray(profiles[np.arange(len(items)), self.category_of_[items]], np.float32).ravel()
         return of_each * self._within[items] + self._overall[items]
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Give the best sellers of the item's own category; none, when it has none."""
-        asked = self._checked(items, self.n_items_, "item")
-        of = self.category_of_[asked, None]
+        of = self.category_of_[items, None]
         scores = np.where((of == self.category_of_) & (of >= 0), self.popularity_, np.float32(-np.inf))
-        scores[np.arange(len(asked)), asked] = -np.inf
+        scores[np.arange(len(items)), items] = -np.inf
         return Recommendations(*top_k(scores, k))
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare how often each category was chosen by cosine."""
-        return alike_rows(self.profiles_, self._checked(users, self.n_users_, "user"), k)
+        return alike_rows(self.profiles_, users, k)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Name the items of the history in the same category; each adds the same."""

@@ -19,7 +19,6 @@ from engine.estimators.base import (
     Context,
     Estimate,
     Explanation,
-    Positions,
     Progress,
     ProgressCallback,
     Recommendations,
@@ -29,7 +28,7 @@ from engine.estimators.base import (
     option,
 )
 from engine.estimators.factors import FactorModel, most_alike, restored_array
-from engine.interactions import Float32
+from engine.interactions import Float32, Int32
 
 Float64 = npt.NDArray[np.float64]
 
@@ -122,10 +121,10 @@ class PureSVD(FactorModel):
         self._check_width(rows)
         return UserState(self._weights(check_matrix(rows)) @ self.item_factors_)
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare items' columns, as far as the directions kept can tell them apart (cosine)."""
         columns = self.item_factors_ * self.strengths_
-        return most_alike(columns, self._checked(items, self.n_items_, "item"), k)
+        return most_alike(columns, items, k)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split the score exactly: each item j of the history adds its weight times q_j · q_item."""

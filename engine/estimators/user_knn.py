@@ -180,16 +180,15 @@ class UserKNN(Estimator):
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
         return pairs_of_blocks(self, state, items)
 
-    def similar_items(self, items: Positions, k: int = 10) -> Recommendations:
+    def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare who chose them by cosine."""
         by_item = sp.csr_matrix(self.history_.T)
-        return alike_rows(by_item, self._checked(items, self.n_items_, "item"), k)
+        return alike_rows(by_item, items, k)
 
-    def similar_users(self, users: Positions, k: int = 10) -> Recommendations:
+    def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Give the neighbours that scoring uses, the user left out."""
-        asked = self._checked(users, self.n_users_, "user")
-        found = first_of_rows(self.neighbours_, asked, k + 1)
-        own = found.items == asked[:, None]
+        found = first_of_rows(self.neighbours_, users, k + 1)
+        own = found.items == users[:, None]
         own[:, -1] |= ~own.any(axis=1)  # where she is not among them, the last one goes
         return Recommendations(found.items[~own].reshape(-1, k), found.scores[~own].reshape(-1, k))
 

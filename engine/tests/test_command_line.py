@@ -67,6 +67,8 @@ def test_recommend_prints_lists_without_what_the_user_has(
         (["--set", "factors=1"], "factors must be between 8 and 1024"),
         (["--set", "size=1"], "There is no setting 'size'"),
         (["--test", "nowhere.csv"], "No such file"),
+        (["--k", "0"], "k must be at least 1, not 0"),
+        (["--k", "5", "--k", "-3"], "k must be at least 1, not -3"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_status_1(
@@ -122,6 +124,9 @@ def test_a_model_kept_by_fit_recommends_and_compares_as_the_file_does(
         assert capsys.readouterr().out == kept
     assert main(["similar", "--model", folder, "--item", "nothing"]) == 1
     assert "there is no item 'nothing'" in capsys.readouterr().err
+    for asked in (["recommend", "--user", user], ["similar", "--item", item]):
+        assert main([*asked, "--model", folder, "--k", "0"]) == 1
+        assert "k must be at least 1" in capsys.readouterr().err
     assert main(["similar", "--item", item]) == 1
     assert "--model FOLDER or --train FILE" in capsys.readouterr().err
     assert main(["fit", "--train", train, "--out", folder]) == 1

@@ -57,6 +57,13 @@ def test_the_whole_catalogue_is_ranked_with_train_items_left_out(held_out: Split
         assert found.per_user.relevant[at] == len(truth)
 
 
+def test_a_list_of_no_length_is_refused(held_out: Split) -> None:
+    model = ALGORITHMS["popularity"]().fit(held_out.train)
+    for ks in ((0,), (10, -1)):
+        with pytest.raises(ValueError, match="k must be at least 1"):
+            evaluate(model, held_out, ks)
+
+
 def test_every_metric_has_its_mean_within_its_interval(measured: dict[str, Evaluation]) -> None:
     found = measured["als"]
     assert {"ndcg@5", "recall@10", "precision@20", "map@10", "mrr@5", "hit_rate@20", "coverage@10"} <= set(
