@@ -8,7 +8,8 @@ Examples:
   python -m engine recommend --model model --user u42 --k 5
   python -m engine similar --model model --item i7
 
-A file is CSV, plain or .gz, with or without a header: user, item[, value[, time]].
+A file is CSV, plain or .gz, with or without a header: user, item[, value[, time]]. Where a header
+names the columns, they may stand in any order.
 `python -m engine COMMAND --help` lists the options of a command, with examples.
 """
 

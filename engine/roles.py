@@ -73,6 +73,11 @@ def guess_roles(columns: Sequence[str], rows: Rows, *, has_header: bool) -> tupl
     return "interactions", _interaction_roles(names, content)
 
 
+def roles_by_name(columns: Sequence[str]) -> dict[str, int]:
+    """Give the columns of interactions that a header names, by role."""
+    return _all_by_name(INTERACTION_ROLES, [normalise_name(name) for name in columns])
+
+
 def _is_item_file(names: Sequence[str], content: Rows) -> bool:
     if _by_name("user", names) is not None:
         return False

@@ -10,8 +10,12 @@ import numpy as np
 from engine.catalogue import CheckedItems, check_items
 from engine.interactions import IdTable, Int32, Interactions
 from engine.items import ItemFacts
-from engine.sniffing import sniff
+from engine.refusals import FileRefused, show
+from engine.roles import KNOWN_NAMES, normalise_name, roles_by_name
+from engine.sniffing import FileFormat, sniff
 from engine.validation import CheckedFile, check_interactions
+
+PLACES = {"user": "first", "item": "second", "value": "third", "time": "fourth"}
 
 
 def read_together(*paths: Path) -> list[Interactions]:
@@ -30,13 +34,41 @@ def read_together(*paths: Path) -> list[Interactions]:
 
 
 def read_interactions(path: Path) -> Interactions:
-    """Check a file as the portal does, its columns by their place: user, item[, value[, time]]."""
-    found = sniff(path)
-    roles = dict(zip(("user", "item", "value", "time"), range(len(found.columns)), strict=False))
-    checked = check_interactions(path, found, roles)
+    """Check a file as the portal does; raise ValueError, naming file and line, when it cannot be used."""
+    try:
+        found = sniff(path)
+        checked = check_interactions(path, found, find_roles(found))
+    except FileRefused as refused:
+        at = "" if refused.line is None else f"line {refused.line}: "
+        raise ValueError(f"{path.name}: {at}{refused.detail} {refused.hint}") from refused
     if checked.interactions is None:
         raise ValueError(_first_problem(path, checked))
     return checked.interactions
+
+
+def find_roles(found: FileFormat) -> dict[str, int]:
+    """Say which column is what: as the header names it, and else by its place, user, item[, value[, time]].
+
+    Raises FileRefused when a place contradicts the header or what stands there.
+    """
+    named = roles_by_name(found.columns) if found.has_header else {}
+    roles = dict(named)
+    for (role, ordinal), (at, name) in zip(PLACES.items(), enumerate(found.columns), strict=False):
+        if role in named:
+            continue
+        if at in named.values() and role in ("user", "item"):
+            raise _contradiction(f"The {ordinal} column, where the {role} is expected, is “{show(name)}”.")
+        if role in ("value", "time") and normalise_name(name) in KNOWN_NAMES:
+            continue  # it is something else, which nothing here reads
+        if role == "value" and found.roles.get("time") == at:
+            raise _contradiction(f"The {ordinal} column, where the value is expected, holds times.")
+        roles[role] = at
+    return roles
+
+
+def _contradiction(detail: str) -> FileRefused:
+    hint = "Name the columns in the first line: user,item,value,time, those that there are, in any order."
+    return FileRefused("contradictory_columns", detail, hint, 1)
 
 
 def read_items(path: Path | None, item_ids: IdTable) -> ItemFacts | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.command_line import COMMANDS, build_parser, main
+from engine.commands.files import read_interactions
 from engine.splitting import SplitConfig, split
 from engine.synthetic import make_shop
 
@@ -88,6 +89,58 @@ def test_a_broken_line_is_named(
     broken.write_text("user,item,value\na,x,1\nb,y,many\na,y,2\n")
     assert main(["evaluate", "--train", str(broken), "--test", str(files[1])]) == 1
     assert "broken.csv: 1 bad lines; line 3:" in capsys.readouterr().err
+
+
+ROWS = [("a", "x", 3, 1_700_000_000), ("b", "y", 5, 1_700_000_100), ("a", "y", 1, 1_700_000_200)]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("user,item,rating,timestamp", "uivt"),
+        ("timestamp,rating,item_id,user_id", "tviu"),
+        ("user,item,timestamp", "uit"),
+        ("kunde,artikel,note,datum", "uivt"),
+        ("kunde,item,timestamp,note", "uit-"),
+        ("user,item,price", "ui-"),
+        ("", "uivt"),
+    ],
+)
+def test_columns_are_what_the_header_says_and_otherwise_by_place(
+    tmp_path: Path, header: str, columns: str
+) -> None:
+    given = [dict(zip("uivt-", (*row, 7.5), strict=True)) for row in ROWS]
+    path = tmp_path / "file.csv"
+    path.write_text(
+        "".join(f"{line}\n" for line in [header] if line)
+        + "".join(",".join(str(row[each]) for each in columns) + "\n" for row in given)
+    )
+    read = read_interactions(path)
+    assert [read.user_ids[at] for at in read.users] == ["a", "b", "a"]
+    assert [read.item_ids[at] for at in read.items] == ["x", "y", "y"]
+    assert read.values.tolist() == [row["v"] if "v" in columns else 1 for row in given]
+    assert (read.times is None) == ("t" not in columns)
+    assert read.times is None or read.times.tolist() == [row["t"] for row in given]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("item,kunde\nx,a\ny,b\n", "line 1: The first column, where the user is expected, is “item”."),
+        ("kunde,rating\na,3\nb,4\n", "The second column, where the item is expected, is “rating”."),
+        ("a,x,1700000000\nb,y,1700000100\n", "where the value is expected, holds times. Name the columns"),
+    ],
+)
+def test_columns_that_contradict_their_place_are_refused_with_the_remedy(
+    tmp_path: Path, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text(text)
+    assert main(["evaluate", "--train", str(path), "--test", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("engine: odd.csv: line 1: ")
+    assert sentence in said
+    assert "user,item,value,time" in said
 
 
 def test_help_has_examples_and_a_warmed_process_compiles_nothing() -> None:
