@@ -25,14 +25,13 @@ from engine.estimators.base import (
     Settings,
     UserState,
     check_matrix,
-    in_blocks,
     option,
 )
 from engine.estimators.item_text import describe_items
+from engine.estimators.likeness import rank_alike
 from engine.estimators.nearest import add_neighbours, norms, ones_like, restored
 from engine.estimators.neighbours import positive
 from engine.interactions import Float32, Int32
-from engine.topk import top_k
 
 USERS_AT_ONCE = 512
 
@@ -157,25 +156,27 @@ class Content(Estimator):
 
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare what is said of the items by cosine; an item of which nothing is known has none."""
-        scores = self._likeness(sp.csr_matrix(self.traits_[items]))
-        scores[scores == 0] = -np.inf
-        scores[np.arange(len(items)), items] = -np.inf
-        return Recommendations(*top_k(scores, k))
+
+        def score(start: int, stop: int) -> Float32:
+            scores = self._likeness(sp.csr_matrix(self.traits_[items[start:stop]]))
+            scores[scores == 0] = -np.inf
+            return scores
+
+        return rank_alike(score, items, self.n_items_, k, self.threads)
 
     def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare the sums of the histories' vectors by cosine."""
         profiles = sp.csr_matrix(self.history_[users] @ self.traits_)
-        scores = np.empty((len(users), self.n_users_), np.float32)
+        lengths = self.profile_lengths_
 
-        def work(start: int, stop: int) -> None:
-            scores[start:stop] = (self.history_ @ self._likeness(profiles[start:stop]).T).T
+        def score(start: int, stop: int) -> Float32:
+            scores = np.ascontiguousarray((self.history_ @ self._likeness(profiles[start:stop]).T).T)
+            scores[scores == 0] = -np.inf
+            with np.errstate(divide="ignore", invalid="ignore"):
+                scores /= lengths[users[start:stop], None] * lengths
+            return scores
 
-        in_blocks(work, len(users), 64, self.threads)
-        scores[scores == 0] = -np.inf
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores /= self.profile_lengths_[users, None] * self.profile_lengths_
-        scores[np.arange(len(users)), users] = -np.inf
-        return Recommendations(*top_k(scores, k))
+        return rank_alike(score, users, max(self.n_users_, self.n_items_), k, self.threads)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split the score into the likeness of the item to each item of the history."""

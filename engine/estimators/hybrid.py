@@ -45,9 +45,9 @@ from engine.estimators.content import Content, ContentConfig
 from engine.estimators.factors import restored_array
 from engine.estimators.item_graph import ItemGraph, ItemGraphConfig
 from engine.estimators.item_knn import ItemKNN, ItemKNNConfig
+from engine.estimators.likeness import rank_alike
 from engine.estimators.popularity import Popularity
 from engine.interactions import Float32, Int32
-from engine.topk import top_k
 
 FLOOR = 0.02  # of each weight: popularity and content alone know what to do without history, with new items
 SIZED_BY = 500  # shoppers whose scores say how large a model's scores are
@@ -299,26 +299,28 @@ class Hybrid(Estimator):
 
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Merge the sources' lists by rank (reciprocal rank fusion: Cormack, Clarke & Buettcher 2009)."""
-        return self._merge(
-            [each._similar_items(items, max(k, LIKE_LIST)) for each in self._tastes()], self.n_items_, k
-        )
+        lists = [each._similar_items(items, max(k, LIKE_LIST)) for each in self._tastes()]
+        return self._merge(lists, items, self.n_items_, k)
 
     def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Merge the sources' lists by rank, as `similar_items` does."""
-        return self._merge(
-            [each._similar_users(users, max(k, LIKE_LIST)) for each in self._tastes()], self.n_users_, k
-        )
+        lists = [each._similar_users(users, max(k, LIKE_LIST)) for each in self._tastes()]
+        return self._merge(lists, users, self.n_users_, k)
 
     def _tastes(self) -> list[Estimator]:
         return [source for name, source in self.sources_.items() if name != "popularity"]
 
-    def _merge(self, lists: list[Recommendations], n: int, k: int) -> Recommendations:
-        scores = np.full((len(lists[0]), n), -np.inf, np.float32)
-        for found in lists:
-            rows, places = np.nonzero(found.items >= 0)
-            at = rows, found.items[rows, places]
-            scores[at] = np.maximum(scores[at], 0) + 1 / np.float32(LIKE_OFFSET + 1 + places)
-        return Recommendations(*top_k(scores, k))
+    def _merge(self, lists: list[Recommendations], asked: Int32, n: int, k: int) -> Recommendations:
+        def score(start: int, stop: int) -> Float32:
+            scores = np.full((stop - start, n), -np.inf, np.float32)
+            for found in lists:
+                listed = found.items[start:stop]
+                rows, places = np.nonzero(listed >= 0)
+                at = rows, listed[rows, places]
+                scores[at] = np.maximum(scores[at], 0) + 1 / np.float32(LIKE_OFFSET + 1 + places)
+            return scores
+
+        return rank_alike(score, asked, n, k, self.threads)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Add up the sources' explanations, each weighted as in the score."""

@@ -22,9 +22,9 @@ from engine.estimators.base import (
     check_matrix,
     in_blocks,
 )
-from engine.estimators.nearest import add_neighbours, norms, ones_like, restored
+from engine.estimators.likeness import alike_rows, first_of_rows
+from engine.estimators.nearest import add_neighbours, ones_like, restored
 from engine.interactions import Float32, Int32
-from engine.topk import top_k
 
 
 class NeighbourModel(Estimator):
@@ -73,7 +73,7 @@ class NeighbourModel(Estimator):
 
     def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare histories by cosine."""
-        return alike_rows(self.history_, users, k)
+        return alike_rows(self.history_, users, k, self.threads)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split the score into what each item of the history adds."""
@@ -139,29 +139,6 @@ def pairs_of_blocks(model: Estimator, state: UserState, items: Int32) -> Float32
 
     in_blocks(work, len(items), 256, model.threads)
     return np.where(np.isfinite(scores), scores, np.float32(0))
-
-
-def first_of_rows(near: sp.csr_matrix, asked: Int32, k: int) -> Recommendations:
-    """Give the first k entries above zero of rows that are stored best first."""
-    found = np.full((len(asked), k), -1, np.int32)
-    scores = np.full((len(asked), k), -np.inf, np.float32)
-    for at, row in enumerate(asked):
-        start, stop = near.indptr[row], min(near.indptr[row + 1], near.indptr[row] + k)
-        n = int(np.count_nonzero(near.data[start:stop] > 0))
-        found[at, :n] = near.indices[start : start + n]
-        scores[at, :n] = near.data[start : start + n]
-    return Recommendations(found, scores)
-
-
-def alike_rows(matrix: sp.csr_matrix, asked: Int32, k: int) -> Recommendations:
-    """Find the k rows with the largest cosine to each asked row; rows of zeros are like nothing."""
-    lengths = norms(matrix)
-    scores = np.ascontiguousarray((matrix[asked] @ matrix.T).toarray(), np.float32)
-    scores[scores == 0] = -np.inf
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores /= lengths[asked, None] * lengths
-    scores[np.arange(len(asked)), asked] = -np.inf
-    return Recommendations(*top_k(scores, k))
 
 
 def strongest(parts: Float32, items: Int32, k: int, otherwise: str) -> Explanation:

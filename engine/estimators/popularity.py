@@ -22,8 +22,8 @@ from engine.estimators.base import (
     UserState,
     option,
 )
+from engine.estimators.likeness import rank_alike
 from engine.interactions import Float32, Int32
-from engine.topk import top_k
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,11 @@ class Popularity(Estimator):
 
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Give the most popular other items: popularity knows no likeness."""
-        scores = np.repeat(self.popularity_[None, :], len(items), axis=0)
-        scores[np.arange(len(items)), items] = -np.inf
-        return Recommendations(*top_k(scores, k))
+
+        def score(start: int, stop: int) -> Float32:
+            return np.repeat(self.popularity_[None, :], stop - start, axis=0)
+
+        return rank_alike(score, items, self.n_items_, k, self.threads)
 
     def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Find nobody: popularity keeps nothing of a user."""

@@ -28,10 +28,9 @@ from engine.estimators.base import (
     option,
 )
 from engine.estimators.factors import restored_array
+from engine.estimators.likeness import alike_rows, rank_alike
 from engine.estimators.nearest import restored
-from engine.estimators.neighbours import alike_rows
 from engine.interactions import Float32, Int32
-from engine.topk import top_k
 
 
 @dataclass(frozen=True)
@@ -130,14 +129,16 @@ class PopularityCategory(Estimator):
 
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Give the best sellers of the item's own category; none, when it has none."""
-        of = self.category_of_[items, None]
-        scores = np.where((of == self.category_of_) & (of >= 0), self.popularity_, np.float32(-np.inf))
-        scores[np.arange(len(items)), items] = -np.inf
-        return Recommendations(*top_k(scores, k))
+
+        def score(start: int, stop: int) -> Float32:
+            of = self.category_of_[items[start:stop], None]
+            return np.where((of == self.category_of_) & (of >= 0), self.popularity_, np.float32(-np.inf))
+
+        return rank_alike(score, items, self.n_items_, k, self.threads)
 
     def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare how often each category was chosen by cosine."""
-        return alike_rows(self.profiles_, users, k)
+        return alike_rows(self.profiles_, users, k, self.threads)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Name the items of the history in the same category; each adds the same."""

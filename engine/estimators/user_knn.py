@@ -28,10 +28,9 @@ from engine.estimators.base import (
     option,
 )
 from engine.estimators.item_knn import WEIGHTINGS, mean_square
+from engine.estimators.likeness import alike_rows, others_of_rows
 from engine.estimators.nearest import Formula, centred, correlated, nearest, norms, ones_like, restored, weigh
 from engine.estimators.neighbours import (
-    alike_rows,
-    first_of_rows,
     pairs_of_blocks,
     positive,
     restored_history,
@@ -183,14 +182,11 @@ class UserKNN(Estimator):
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare who chose them by cosine."""
         by_item = sp.csr_matrix(self.history_.T)
-        return alike_rows(by_item, items, k)
+        return alike_rows(by_item, items, k, self.threads)
 
     def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Give the neighbours that scoring uses, the user left out."""
-        found = first_of_rows(self.neighbours_, users, k + 1)
-        own = found.items == users[:, None]
-        own[:, -1] |= ~own.any(axis=1)  # where she is not among them, the last one goes
-        return Recommendations(found.items[~own].reshape(-1, k), found.scores[~own].reshape(-1, k))
+        return others_of_rows(self.neighbours_[users], users, k)
 
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Split each neighbour's word for `item` over the items that make her a neighbour."""
