@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
 from engine.estimators.base import (
     BLAS,
@@ -33,6 +33,7 @@ from engine.interactions import Float32, Int32
 Float64 = npt.NDArray[np.float64]
 
 SMALL = 256  # up to this many rows or columns the dense solver is as fast, and never fails to converge
+DENSE_MOST = 2048  # the shorter side up to which the dense solver can stand in: a quarter of a minute
 TOLERANCE = 1e-6  # of the singular values; the vectors then are right to float32's last digits
 NOTHING = 1e-6  # directions this much weaker than the first are rounding errors
 
@@ -146,8 +147,11 @@ def strongest_few(
 ) -> tuple[Float64, Float64]:
     """Find the k largest singular values (k,) and right vectors (k, n_items) by Lanczos iteration.
 
-    k must be less than both sides of the matrix.
+    k must be less than both sides of the matrix. Where the iteration has no end, the dense solver stands in.
+    Raises ValueError when the matrix is too large for that.
     """
+    if not rows.data.any():
+        return np.zeros(k), np.zeros((k, rows.shape[1]))
     steps = 0
 
     def counted(product: Callable[[npt.NDArray], npt.NDArray]) -> Callable[[npt.NDArray], npt.NDArray]:
@@ -165,7 +169,14 @@ def strongest_few(
         matmat=exact.dot, rmatmat=exact.T.dot, dtype=np.float64,
     )  # fmt: skip
     start = np.random.default_rng(seed).standard_normal(min(rows.shape))
-    _, strengths, directions = svds(operator, k, v0=start, tol=TOLERANCE, return_singular_vectors="vh")
+    try:
+        _, strengths, directions = svds(operator, k, v0=start, tol=TOLERANCE, return_singular_vectors="vh")
+    except ArpackError as error:
+        if min(rows.shape) <= DENSE_MOST:
+            return strongest_of_all(rows, k, seed, progress)
+        raise ValueError(
+            f"PureSVD finds no {k} directions in these data; choose fewer factors, or ALS."
+        ) from error
     return strengths[::-1], directions[::-1]
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.sparse.linalg import ArpackNoConvergence
 
 from engine.estimators.pure_svd import PureSVD, PureSVDConfig
-from engine.testing import EstimatorContract, random_matrix, same_lists
+from engine.testing import EstimatorContract, check_lists, random_matrix, same_lists
 
 
 class TestPureSVD(EstimatorContract):
@@ -46,6 +47,42 @@ def test_directions_that_the_matrix_does_not_have_stay_empty() -> None:
     assert (model.strengths_[:3] > 0).all()
     assert (model.item_factors_[:, 3:] == 0).all()
     np.testing.assert_allclose(model.user_factors_ @ model.item_factors_.T, matrix.toarray(), rtol=1e-4)
+
+
+TASTE = np.random.default_rng(1).random((2, 600)).astype(np.float32)
+DEGENERATE = {
+    "empty": np.zeros((600, 500), np.float32),
+    "all equal": np.full((600, 500), 3, np.float32),
+    "of rank 1": TASTE[0][:, None] * TASTE[1][:500],
+    "of one row": np.eye(1, 600, 7, np.float32).T * np.ones((1, 500), np.float32),
+}
+
+
+@pytest.mark.parametrize("name", list(DEGENERATE))
+@pytest.mark.parametrize("factors", [1, 32])
+def test_matrices_with_next_to_nothing_in_them_are_fitted_by_iteration_too(name: str, factors: int) -> None:
+    dense = DEGENERATE[name]
+    model = PureSVD(PureSVDConfig(factors=factors, values="use")).fit(sp.csr_matrix(dense))
+    np.testing.assert_allclose(model.user_factors_ @ model.item_factors_.T, dense, rtol=1e-4, atol=1e-5)
+    assert np.count_nonzero(model.strengths_) == (name != "empty")
+    check_lists(model.recommend(np.arange(600), 5), 500)
+
+
+def never_ends(*_: object, **__: object) -> None:
+    raise ArpackNoConvergence("No convergence", np.empty(0), np.empty((0, 0)))
+
+
+def test_where_the_iteration_has_no_end_the_dense_solver_stands_in_or_the_refusal_is_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matrix = random_matrix(20, 700, 400)
+    expected = PureSVD(PureSVDConfig(factors=12)).fit(matrix).strengths_
+    monkeypatch.setattr("engine.estimators.pure_svd.svds", never_ends)
+    found = PureSVD(PureSVDConfig(factors=12)).fit(matrix).strengths_
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    monkeypatch.setattr("engine.estimators.pure_svd.DENSE_MOST", 399)
+    with pytest.raises(ValueError, match="choose fewer factors"):
+        PureSVD(PureSVDConfig(factors=12)).fit(matrix)
 
 
 def test_a_second_fit_by_iteration_gives_the_same_bits() -> None:
