@@ -107,6 +107,19 @@ class EstimatorContract:
             less.eliminate_zeros()
             assert model.score(model.fold_in(less), np.array([item]))[0] < before
 
+    def test_causes_raise_the_score_and_where_there_is_none_a_note_says_what_it_rests_on(self) -> None:
+        matrix = random_matrix(4)
+        model = self.fitted(matrix)
+        nobody = sp.csr_matrix((1, 45), dtype=np.float32)
+        for row, item in [(nobody, 3), *((matrix[user], user) for user in range(0, 40, 4))]:
+            reasons = model.explain(row, item, 45)
+            assert np.isfinite(reasons.score)
+            assert reasons.contributions.dtype == np.float32
+            assert (reasons.contributions > 0).all()
+            assert (np.diff(reasons.contributions) <= 0).all()
+            assert np.isin(reasons.items, row.indices).all()
+            assert bool(reasons.note) == (len(reasons.items) == 0)
+
     # What it must survive
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 8), (8, 1)])

@@ -31,7 +31,7 @@ from engine.estimators.base import (
     check_matrix,
     option,
 )
-from engine.estimators.factors import FactorModel, restored_array
+from engine.estimators.factors import UNRELATED, FactorModel, restored_array
 from engine.estimators.kernels import padded
 from engine.interactions import Float32, Int32
 
@@ -269,16 +269,14 @@ class ALS(FactorModel):
         rotation[:d, :d] = vectors
         return spectrum, rotation
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Split the score into one part an item of the history: c_i · xᵀ A⁻¹ x_i (Hu et al., section 5)."""
-        side = self._side(self._confidences(check_matrix(row)))
-        history = self.item_factors_[side.indices].astype(np.float64)
-        system = (history.T * side.weights) @ history + np.diag(self.spectrum_ + side.ridge[0])
-        parts = side.weights * (
-            history @ np.linalg.solve(system, self.item_factors_[item].astype(np.float64))
-        )
-        order = np.argsort(-parts, kind="stable")[:k]
-        return Explanation(float(parts.sum()), side.indices[order], parts[order].astype(np.float32))
+        side = self._side(self._confidences(history))
+        owned = self.item_factors_[side.indices].astype(np.float64)
+        system = (owned.T * side.weights) @ owned + np.diag(self.spectrum_ + side.ridge[0])
+        solved = np.linalg.solve(system, self.item_factors_[item].astype(np.float64))
+        parts = side.weights * (owned @ solved)
+        return Explanation(float(parts.sum()), side.indices, parts.astype(np.float32), UNRELATED)
 
     def arrays(self) -> Arrays:
         own = {"spectrum": self.spectrum_, "value_scale": self.value_scale_, "unobserved": self.unobserved_}

@@ -116,14 +116,21 @@ class UserState:
 class Explanation:
     """Why an item was recommended: the items of the user's history and what each adds to the score.
 
-    items: (n,) int32, strongest first; contributions: (n,) float32, in units of the score. When no item of
-    the history had a part in it, both are empty and `note` says what the score rests on.
+    items: (n,) int32, strongest first; contributions: (n,) float32, above zero, in units of the score. When
+    no item of the history raises it, both are empty and `note` says what the score rests on.
     """
 
     score: float
     items: Int32
     contributions: Float32
     note: str = ""
+
+    def strongest(self, k: int) -> "Explanation":
+        """Keep the k largest parts above zero, and the note only where there is none."""
+        order = np.argsort(-self.contributions, kind="stable")[:k]
+        order = order[self.contributions[order] > 0]
+        items, parts = self.items[order], self.contributions[order]
+        return Explanation(self.score, items, parts, "" if len(order) else self.note)
 
 
 @dataclass(frozen=True)
@@ -273,9 +280,18 @@ class Estimator(ABC):
     @abstractmethod
     def _similar_users(self, users: Int32, k: int) -> Recommendations: ...
 
-    @abstractmethod
     def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
         """Say which items of a (1, n_items) history row raise the score of `item` most."""
+        self._check_width(row)
+        self._checked(np.array([item]), self.n_items_, "item")
+        return self._parts(check_matrix(row), item).strongest(k)
+
+    @abstractmethod
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
+        """Give what each item of the history adds to the score, in any order, also what lowers it.
+
+        note: what to say when nothing raises it.
+        """
 
     @abstractmethod
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:

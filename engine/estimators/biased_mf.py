@@ -221,12 +221,11 @@ class BiasedMF(FactorModel):
         self._check_width(rows)
         return UserState(self._fold(check_matrix(rows)))
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Say by how much the prediction would fall without each rating of the history.
 
         These parts are exact, one by one; they do not add up to the score, which starts from the mean.
         """
-        history = check_matrix(row)
         n = history.nnz
         score = float(self.score(self.fold_in(history), np.array([item]))[0])
         if n == 0:
@@ -237,10 +236,7 @@ class BiasedMF(FactorModel):
         without = sp.csr_matrix((values, indices, np.arange(n + 1) * (n - 1)), shape=(n, self.n_items_))
         left = self.score(self.fold_in(without), np.full(n, item, np.int32))
         parts = np.float32(score) - left
-        order = np.argsort(-parts, kind="stable")[:k]
-        order = order[parts[order] > 0]
-        note = "" if len(order) else "No single rating raises this prediction."
-        return Explanation(score, history.indices[order], parts[order].astype(np.float32), note)
+        return Explanation(score, history.indices, parts, "No single rating raises this prediction.")
 
     def arrays(self) -> Arrays:
         return super().arrays() | {"mean": self.mean_}

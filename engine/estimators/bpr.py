@@ -143,17 +143,16 @@ class BPR(FactorModel):
         self._check_width(rows)
         return UserState(self._fold(check_matrix(rows)))
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Follow how far the steps of each item of the history moved this item's score.
 
         The score is the sum of these parts and the item's appeal to everybody.
         """
-        history = check_matrix(row)
         parts = np.zeros(history.nnz)
         self._fold(history, item, parts)
-        order = np.argsort(-parts, kind="stable")[:k]
         score = float(parts.sum() + self.item_factors_[item, -1])
-        return Explanation(score, history.indices[order], parts[order].astype(np.float32))
+        note = "Nothing in the history speaks for this item; its score is its appeal to everybody."
+        return Explanation(score, history.indices, parts.astype(np.float32), note)
 
 
 @njit(cache=True, nogil=True, inline="always")

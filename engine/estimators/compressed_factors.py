@@ -82,10 +82,10 @@ class CompressedFactors(Estimator):
         """Compare as the model's own class does; all users are in float32 while it does."""
         return self._own_model(None, with_users=True)._similar_users(users, k)
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Explain as the model's own class does, with the items' rows as they are stored."""
-        asked = np.append(sp.csr_matrix(row).indices, item)
-        return self._own_model(np.unique(asked)).explain(row, item, k)
+        asked = np.append(history.indices, item)
+        return self._own_model(np.unique(asked))._parts(history, item)
 
     def _own_model(self, items: Positions | None, *, with_users: bool = False) -> FactorModel:
         """Build the model's own class with the rows of these items, or of all, in its own width.

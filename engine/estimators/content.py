@@ -178,15 +178,13 @@ class Content(Estimator):
 
         return rank_alike(score, users, max(self.n_users_, self.n_items_), k, self.threads)
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Split the score into the likeness of the item to each item of the history."""
-        history = self._histories(check_matrix(row))
-        likeness = (self.traits_[history.indices] @ self.traits_[item].T).toarray().ravel()
-        parts = np.asarray(history.data * likeness, np.float32)
-        order = np.argsort(-parts, kind="stable")[:k]
-        order = order[parts[order] > 0]
-        note = "" if len(order) else "This item has nothing in common with the items of the history."
-        return Explanation(float(parts.sum()), history.indices[order], parts[order], note)
+        weights = self._histories(history)
+        likeness = (self.traits_[weights.indices] @ self.traits_[item].T).toarray().ravel()
+        parts = np.asarray(weights.data * likeness, np.float32)
+        note = "This item has nothing in common with the items of the history."
+        return Explanation(float(parts.sum()), weights.indices, parts, note)
 
     def arrays(self) -> Arrays:
         traits, by_trait, history = self.traits_, self.items_by_trait_, self.history_

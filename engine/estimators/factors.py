@@ -14,6 +14,7 @@ from engine.interactions import Float32, Int32
 from engine.topk import top_k
 
 RANKED_AT_ONCE = 512  # users whose products with a part of the items fit the second cache
+UNRELATED = "Nothing in the history speaks for this item."
 
 
 class FactorModel(Estimator):

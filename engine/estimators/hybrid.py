@@ -322,20 +322,17 @@ class Hybrid(Estimator):
 
         return rank_alike(score, asked, n, k, self.threads)
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Add up the sources' explanations, each weighted as in the score."""
-        checked = check_matrix(row)
-        weights = self._weights_of(np.diff(checked.indptr))[0]
+        weights = self._weights_of(np.diff(history.indptr))[0]
         parts = np.zeros(self.n_items_)
         score = 0.0
         for weight, (name, source) in zip(weights, self.sources_.items(), strict=True):
-            found = source.explain(checked, item, max(checked.nnz, 1))
+            found = source._parts(history, item)
             score += float(weight) * float(plain_scores(name, np.array([found.score], np.float32))[0])
             parts[found.items] += weight * found.contributions
-        own = checked.indices[np.argsort(-parts[checked.indices], kind="stable")]
-        own = own[parts[own] != 0][:k].astype(np.int32)
-        note = "" if len(own) else "Popular with everyone; the shopper's own history has no part in it."
-        return Explanation(score, own, parts[own].astype(np.float32), note)
+        note = "Popular with everyone; the shopper's own history has no part in it."
+        return Explanation(score, history.indices, parts[history.indices].astype(np.float32), note)
 
     # Keep --------------------------------------------------------------------------------------
 

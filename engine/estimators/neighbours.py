@@ -75,15 +75,16 @@ class NeighbourModel(Estimator):
         """Compare histories by cosine."""
         return alike_rows(self.history_, users, k, self.threads)
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Split the score into what each item of the history adds."""
-        history = sp.csr_matrix(self.fold_in(row).rows)
-        parts = np.zeros(history.nnz, np.float32)
-        for at, owned in enumerate(history.indices):
+        weights = self._histories(history)
+        parts = np.zeros(weights.nnz, np.float32)
+        for at, owned in enumerate(weights.indices):
             start, stop = self.similarity_.indptr[owned : owned + 2]
             here = self.similarity_.indices[start:stop] == item
-            parts[at] = history.data[at] * self.similarity_.data[start:stop][here].sum()
-        return strongest(parts, history.indices, k, "Nothing in the history is a neighbour of this item.")
+            parts[at] = weights.data[at] * self.similarity_.data[start:stop][here].sum()
+        note = "Nothing in the history is a neighbour of this item."
+        return Explanation(float(parts.sum()), weights.indices, parts, note)
 
     def arrays(self) -> Arrays:
         near, history = self.similarity_, self.history_
@@ -139,10 +140,3 @@ def pairs_of_blocks(model: Estimator, state: UserState, items: Int32) -> Float32
 
     in_blocks(work, len(items), 256, model.threads)
     return np.where(np.isfinite(scores), scores, np.float32(0))
-
-
-def strongest(parts: Float32, items: Int32, k: int, otherwise: str) -> Explanation:
-    """Keep the k largest parts above zero; the score is the sum of all."""
-    order = np.argsort(-parts, kind="stable")[:k]
-    order = order[parts[order] > 0]
-    return Explanation(float(parts.sum()), items[order], parts[order], "" if len(order) else otherwise)

@@ -86,7 +86,7 @@ class Popularity(Estimator):
         shape = len(users), k
         return Recommendations(np.full(shape, -1, np.int32), np.full(shape, -np.inf, np.float32))
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         shoppers = float(self.popularity_[item])
         note = f"Popular with everyone ({shoppers:,.0f}); the shopper's own history has no part in it."
         return Explanation(shoppers, np.empty(0, np.int32), np.empty(0, np.float32), note)

@@ -140,15 +140,14 @@ class PopularityCategory(Estimator):
         """Compare how often each category was chosen by cosine."""
         return alike_rows(self.profiles_, users, k, self.threads)
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Name the items of the history in the same category; each adds the same."""
-        history = check_matrix(row)
         score = float(self.score(self.fold_in(history), np.array([item]))[0])
-        alike = history.indices[self.category_of_[history.indices] == self.category_of_[item]][:k]
+        alike = history.indices[self.category_of_[history.indices] == self.category_of_[item]]
         parts = np.full(len(alike), self._within[item], np.float32)
-        kept = parts > 0
-        note = "" if kept.any() else "Popular with everyone; nothing in the history is of this category."
-        return Explanation(score, alike[kept], parts[kept], note)
+        return Explanation(
+            score, alike, parts, "Popular with everyone; nothing in the history is of this category."
+        )
 
     def arrays(self) -> Arrays:
         return {

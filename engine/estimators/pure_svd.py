@@ -27,7 +27,7 @@ from engine.estimators.base import (
     check_matrix,
     option,
 )
-from engine.estimators.factors import FactorModel, most_alike, restored_array
+from engine.estimators.factors import UNRELATED, FactorModel, most_alike, restored_array
 from engine.interactions import Float32, Int32
 
 Float64 = npt.NDArray[np.float64]
@@ -127,12 +127,11 @@ class PureSVD(FactorModel):
         columns = self.item_factors_ * self.strengths_
         return most_alike(columns, items, k)
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Split the score exactly: each item j of the history adds its weight times q_j · q_item."""
-        history = self._weights(check_matrix(row))
-        parts = history.data * (self.item_factors_[history.indices] @ self.item_factors_[item])
-        order = np.argsort(-parts, kind="stable")[:k]
-        return Explanation(float(parts.sum()), history.indices[order], parts[order])
+        weights = self._weights(history)
+        parts = weights.data * (self.item_factors_[weights.indices] @ self.item_factors_[item])
+        return Explanation(float(parts.sum()), weights.indices, parts, UNRELATED)
 
     def arrays(self) -> Arrays:
         return super().arrays() | {"strengths": self.strengths_}

@@ -34,7 +34,6 @@ from engine.estimators.neighbours import (
     pairs_of_blocks,
     positive,
     restored_history,
-    strongest,
     sum_of_rows,
 )
 from engine.interactions import Float32, Int32
@@ -188,9 +187,9 @@ class UserKNN(Estimator):
         """Give the neighbours that scoring uses, the user left out."""
         return others_of_rows(self.neighbours_[users], users, k)
 
-    def explain(self, row: sp.csr_matrix, item: int, k: int = 5) -> Explanation:
+    def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Split each neighbour's word for `item` over the items that make her a neighbour."""
-        history = self._histories(check_matrix(row))
+        history = self._histories(history)
         near = self._nearest(history)
         said = self.history_[near.indices][:, [item]].toarray().ravel().astype(np.float64) * near.data
         speak = near.indices[said > 0]
@@ -202,7 +201,8 @@ class UserKNN(Estimator):
         products = shared.sum(axis=1)
         shares = np.divide(said[said > 0], products, out=np.zeros(len(speak)), where=products > 0)
         parts = (shares @ shared).astype(np.float32)
-        return strongest(parts, mine.indices, k, "No shopper like this one chose it.")
+        note = "No shopper like this one chose it."
+        return Explanation(float(parts.sum()), mine.indices, parts, note)
 
     def arrays(self) -> Arrays:
         near, history = self.neighbours_, self.history_

@@ -25,7 +25,7 @@ class TestBPR(EstimatorContract):
     def test_parts_and_the_appeal_add_up_to_the_score(self) -> None:
         matrix = random_matrix(32)
         model = self.fitted(matrix)
-        reasons = model.explain(matrix[0], 7, 45)
+        reasons = model._parts(matrix[0], 7)
         assert reasons.score == pytest.approx(
             reasons.contributions.sum() + model.item_factors_[7, -1], abs=1e-5
         )

@@ -95,7 +95,7 @@ def test_the_parts_of_an_explanation_add_up_and_are_what_leaving_an_item_out_tak
     matrix = random_matrix(23)
     model = PureSVD(PureSVDConfig(factors=8, values="use")).fit(matrix)
     row, item = matrix[0], 7
-    reasons = model.explain(row, item, row.nnz)
+    reasons = model._parts(row, item)
     assert reasons.contributions.sum() == pytest.approx(reasons.score, rel=1e-5)
     whole = model.score(model.fold_in(row), np.array([item]))[0]
     for owned, part in zip(reasons.items, reasons.contributions, strict=True):
