@@ -45,11 +45,16 @@ class Cancelled(Exception):
 
 
 class EstimatorContract:
-    """Set `algorithm`; `config` if the default does not suit 40 items; `learns_tastes` off for a baseline."""
+    """Set `algorithm`; `config` if the default does not suit 40 items.
+
+    learns_tastes: off where choices alone, all of one value, teach it nothing; has_causes: off where the
+    history has no part in a score.
+    """
 
     algorithm: ClassVar[type[Estimator]]
     config: ClassVar[Settings | None] = None
     learns_tastes: ClassVar[bool] = True
+    has_causes: ClassVar[bool] = True
 
     def make(self, seed: int = 0) -> Estimator:
         return self.algorithm(self.config, seed=seed)
@@ -89,8 +94,8 @@ class EstimatorContract:
         assert (found.items != np.arange(40)[:, None]).all()
 
     def test_taking_the_top_cause_away_lowers_the_score(self) -> None:
-        if not self.learns_tastes:
-            pytest.skip("knows no tastes")
+        if not self.has_causes:
+            pytest.skip("has no causes in the history")
         matrix = random_matrix(4)
         model = self.fitted(matrix)
         for user in range(10):
@@ -232,18 +237,27 @@ class EstimatorContract:
             model.recommend(model.fold_in(matrix[:5]), 10), kept.recommend(kept.fold_in(matrix[:5]), 10)
         )
 
-    def test_progress_goes_up_to_the_end_and_can_cancel(self) -> None:
+    def test_progress_goes_up_to_the_end_and_can_cancel_anywhere(self) -> None:
         reports: list[Progress] = []
         self.fit(self.make(), random_matrix(11), progress=reports.append)
         done = [report.done / report.total for report in reports]
         assert done == sorted(done)
         assert done[-1] == 1
+        config = self.make().config
+        rounds = getattr(config, "iterations", 0) or getattr(config, "epochs", 0)
+        assert len(reports) >= rounds
 
-        def stop(report: Progress) -> None:
-            raise Cancelled
+        for last in np.unique(np.linspace(0, len(reports) - 1, 20).astype(int)).tolist():
+            heard: list[Progress] = []
 
-        with pytest.raises(Cancelled):
-            self.fit(self.make(), random_matrix(11), progress=stop)
+            def stop(report: Progress, heard: list[Progress] = heard, last: int = last) -> None:
+                heard.append(report)
+                if len(heard) > last:
+                    raise Cancelled
+
+            with pytest.raises(Cancelled):
+                self.fit(self.make(), random_matrix(11), progress=stop)
+            assert len(heard) == last + 1
 
     def test_an_estimate_grows_with_the_data(self) -> None:
         config = self.config or self.algorithm.Config()

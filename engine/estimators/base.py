@@ -293,6 +293,21 @@ class Estimator(ABC):
         note: what to say when nothing raises it.
         """
 
+    def _losses(self, history: sp.csr_matrix, item: int, note: str) -> Explanation:
+        """Give, as `_parts` does, by how much the score would fall without each item of the history.
+
+        These parts are exact, one by one; they do not add up to the score.
+        """
+        n = history.nnz
+        score = self.score(self.fold_in(history), np.array([item]))[0]
+        if n == 0:
+            return Explanation(float(score), np.empty(0, np.int32), np.empty(0, np.float32), note)
+        kept = ~np.eye(n, dtype=bool)
+        indices, values = (np.broadcast_to(each, (n, n))[kept] for each in (history.indices, history.data))
+        without = sp.csr_matrix((values, indices, np.arange(n + 1) * (n - 1)), shape=(n, self.n_items_))
+        left = self.score(self.fold_in(without), np.full(n, item, np.int32))
+        return Explanation(float(score), history.indices, score - left, note)
+
     @abstractmethod
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
         """Score all items for users start..stop: (stop - start, n_items), C-contiguous, free to change."""

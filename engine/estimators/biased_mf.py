@@ -222,21 +222,10 @@ class BiasedMF(FactorModel):
         return UserState(self._fold(check_matrix(rows)))
 
     def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
-        """Say by how much the prediction would fall without each rating of the history.
-
-        These parts are exact, one by one; they do not add up to the score, which starts from the mean.
-        """
-        n = history.nnz
-        score = float(self.score(self.fold_in(history), np.array([item]))[0])
-        if n == 0:
-            none = np.empty(0, np.int32), np.empty(0, np.float32)
-            return Explanation(score, *none, "Without ratings, the item's own mean is all there is.")
-        kept = ~np.eye(n, dtype=bool)
-        indices, values = (np.broadcast_to(each, (n, n))[kept] for each in (history.indices, history.data))
-        without = sp.csr_matrix((values, indices, np.arange(n + 1) * (n - 1)), shape=(n, self.n_items_))
-        left = self.score(self.fold_in(without), np.full(n, item, np.int32))
-        parts = np.float32(score) - left
-        return Explanation(score, history.indices, parts, "No single rating raises this prediction.")
+        """Say by how much the prediction would fall without each rating; it starts from the mean."""
+        if not history.nnz:
+            return self._losses(history, item, "Without ratings, the item's own mean is all there is.")
+        return self._losses(history, item, "No single rating raises this prediction.")
 
     def arrays(self) -> Arrays:
         return super().arrays() | {"mean": self.mean_}

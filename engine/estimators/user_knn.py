@@ -188,21 +188,23 @@ class UserKNN(Estimator):
         return others_of_rows(self.neighbours_[users], users, k)
 
     def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
-        """Split each neighbour's word for `item` over the items that make her a neighbour."""
-        history = self._histories(history)
-        near = self._nearest(history)
+        """Split each neighbour's word for `item` over the items that make her a neighbour.
+
+        Without an item, the mean changes that Pearson compares all others with, and so every likeness: there,
+        a part is what the score would lose.
+        """
+        if self.settings.weighting == "pearson":
+            return self._losses(history, item, "No single item of the history raises this score.")
+        own = self._histories(history)
+        near = self._nearest(own)
         said = self.history_[near.indices][:, [item]].toarray().ravel().astype(np.float64) * near.data
         speak = near.indices[said > 0]
-        if self.settings.weighting == "pearson":
-            mine, theirs = centred(history), centred(self.history_[speak])
-        else:
-            mine, theirs = self._weighed(history), sp.csr_matrix(self._terms[:, speak].T)
+        mine, theirs = self._weighed(own), sp.csr_matrix(self._terms[:, speak].T)
         shared = theirs[:, mine.indices].toarray() * mine.data.astype(np.float64)
         products = shared.sum(axis=1)
         shares = np.divide(said[said > 0], products, out=np.zeros(len(speak)), where=products > 0)
         parts = (shares @ shared).astype(np.float32)
-        note = "No shopper like this one chose it."
-        return Explanation(float(parts.sum()), mine.indices, parts, note)
+        return Explanation(float(parts.sum()), mine.indices, parts, "No shopper like this one chose it.")
 
     def arrays(self) -> Arrays:
         near, history = self.neighbours_, self.history_

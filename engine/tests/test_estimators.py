@@ -1,7 +1,9 @@
 """Every algorithm keeps the contract; what only one of them promises stands beside its class."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from engine.testing import EstimatorContract, random_matrix
 class TestPopularity(EstimatorContract):
     algorithm = Popularity
     learns_tastes = False
+    has_causes = False
 
     def test_items_come_by_their_number_of_shoppers_and_ties_by_position(self) -> None:
         matrix = sp.csr_matrix(np.array([[5, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]], np.float32))
@@ -118,6 +121,12 @@ def test_thread_counts_change_no_list_of_neighbours() -> None:
 def test_every_algorithm_says_what_it_is_for(kind: type) -> None:
     assert kind.title
     assert kind.when_to_use.endswith(".")
+
+
+def test_every_algorithm_has_a_class_that_holds_it_to_the_contract() -> None:
+    sources = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
+    held = {name for text in sources for name in re.findall(r"^    algorithm = (\w+)$", text, re.MULTILINE)}
+    assert {kind.__name__ for kind in ALGORITHMS.values()} <= held
 
 
 COLD = """

@@ -12,6 +12,7 @@ from engine.testing import EstimatorContract
 class TestPopularityRecent(EstimatorContract):
     algorithm = PopularityRecent
     learns_tastes = False
+    has_causes = False
 
     def context(self, matrix: sp.csr_matrix) -> Context:
         return Context(times=np.arange(matrix.nnz, dtype=np.int64) * DAY_S)

@@ -48,7 +48,7 @@ class TestUserKNNByPearson(EstimatorContract):
         found = self.fitted(matrix).neighbours_.toarray()
         np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-5)
 
-    def test_an_explanation_adds_up_to_the_score(self) -> None:
+    def test_an_explanation_is_of_the_score_of_the_list(self) -> None:
         matrix = random_matrix(4, density=0.4)
         model = self.fitted(matrix)
         for user in range(10):
