@@ -32,7 +32,7 @@ class FileFacts:
     """What only the reading of the file knows. Counts of rows, except the two of ids.
 
     changed_ids: spellings that normalisation changed; invisible_ids: ids with characters that show nothing.
-    now: seconds since 1970.
+    adds_up: what repeats a pair of user and item adds to it. now: seconds since 1970.
     """
 
     rows: int
@@ -41,6 +41,7 @@ class FileFacts:
     conflicting: int = 0
     has_values: bool = True
     ignores_events: bool = False
+    adds_up: bool = False
     changed_ids: int = 0
     invisible_ids: int = 0
     now: float = float("inf")
@@ -67,7 +68,11 @@ def describe_dataset(interactions: Interactions, facts: FileFacts) -> dict[str, 
         "duplicates": {
             "dropped": facts.duplicates,
             "conflicting": facts.conflicting,
-            "policy": "the last by time stands" if times is not None else "the last in the file stands",
+            "policy": "they add up"
+            if facts.adds_up
+            else "the last by time stands"
+            if times is not None
+            else "the last in the file stands",
         },
         "long_tail": {"items": _tail(by_item), "users": _tail(by_user)},
         "gini": {"items": gini(by_item), "users": gini(by_user)},

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.duplicates import count_conflicts, find_superseded
+from engine.event_weights import EventWeights, add_up, normalise_type
 from engine.fields import (
     IdCodes,
     Numbers,
@@ -33,6 +34,10 @@ BAD_TIMESTAMP = Reason(
     "bad_timestamp",
     "is not a time between 1970 and 2100.",
     "Use seconds since 1970, or a date such as 2024-01-31 or 2024-01-31T18:30:00Z.",
+)
+
+UNKNOWN_EVENT = Reason(
+    "unknown_event", "is an event type without a weight.", "Give it one; 0 leaves such rows out."
 )
 
 
@@ -58,20 +63,22 @@ def check_interactions(
     progress: Progress | None = None,
     leave_out_bad_rows: bool = False,
     now: float | None = None,
+    weighing: EventWeights | None = None,
 ) -> CheckedFile:
     """Read every line of a file, and load it when all are right.
 
     roles: column index by role, `file_format.roles` if None; user and item are required, without a value
     each row counts as 1. leave_out_bad_rows: load the other rows instead of nothing. now: seconds since 1970,
-    for the warning about future dates.
+    for the warning about future dates. weighing: what each row counts; repeats add up. Without it, the last
+    one stands, whatever its event type.
     Raises FileRefused when the file cannot be read to its end or has fewer than two users or items.
     """
     roles = dict(file_format.roles if roles is None else roles)
-    check_roles(file_format.columns, roles, INTERACTION_ROLES[:2])
+    check_roles(file_format.columns, roles, required_roles(weighing))
     limits = limits or Limits()
     log = ProblemLog()
     records = Records(path, file_format.layout, log=log, limits=limits, progress=progress)
-    columns = _Columns(file_format, roles, limits, log)
+    columns = _Columns(file_format, roles, limits, log, weighing)
     bad_rows = 0
     for batch in records:
         bad_rows += columns.read(batch, keep=leave_out_bad_rows or not (log.total or records.bad_rows))
@@ -87,8 +94,9 @@ def check_interactions(
         left_out=bad_rows,
         duplicates=superseded,
         conflicting=conflicts,
-        has_values="value" in roles,
-        ignores_events="event_type" in roles,
+        has_values="value" in roles or weighing is not None,
+        ignores_events="event_type" in roles and (weighing is None or weighing.by_type is None),
+        adds_up=weighing is not None,
         changed_ids=columns.users.changed + columns.items.changed,
         invisible_ids=_count_invisible(columns.users.names) + _count_invisible(columns.items.names),
         now=time.time() if now is None else now,
@@ -96,23 +104,41 @@ def check_interactions(
     return CheckedFile(interactions, describe_dataset(interactions, facts), *found, left_out=bad_rows)
 
 
+def required_roles(weighing: EventWeights | None) -> list[str]:
+    """List the columns that a file needs."""
+    required = list(INTERACTION_ROLES[:2])
+    if weighing is not None:
+        required += ["event_type"] if weighing.by_type is not None else []
+        required += ["time"] if weighing.half_life_days is not None else []
+    return required
+
+
 class _Columns:
     """The columns that have a role, read batch by batch."""
 
     def __init__(
-        self, file_format: FileFormat, roles: Mapping[str, int], limits: Limits, log: ProblemLog
+        self,
+        file_format: FileFormat,
+        roles: Mapping[str, int],
+        limits: Limits,
+        log: ProblemLog,
+        weighing: EventWeights | None,
     ) -> None:
         self.users, self.items = IdCodes(limits.id_bytes), IdCodes(limits.id_bytes)
         self._roles = roles
         self._names = file_format.columns
         self._limits = limits
         self._log = log
+        self._weighing = weighing
+        self._event_weights = weighing.by_type if weighing is not None else None
         self._numbers = Numbers()
         has_time = "time" in roles
         self._times = Times(guess_ticks(file_format.sample_column(roles["time"])) if has_time else None)
         self._parts: dict[str, list[npt.NDArray[Any]]] = {
             role: [] for role in ("user", "item", "value", "time") if role in roles
         }
+        if self._event_weights is not None:
+            self._parts["event_type"] = []
 
     def read(self, batch: Batch, *, keep: bool) -> int:
         """Take one batch and return how many of its rows are bad. keep: whether good rows are wanted."""
@@ -130,6 +156,13 @@ class _Columns:
             wrong = seconds == BAD_TIME
             self._note(batch, "time", {BAD_TIMESTAMP: np.flatnonzero(wrong)})
             bad |= wrong
+        if self._event_weights is not None:
+            column = self._column(batch, "event_type")
+            weights = (self._event_weights.get(normalise_type(name), np.nan) for name in column)
+            arrays["event_type"] = np.fromiter(weights, np.float32, len(column))
+            unknown = np.isnan(arrays["event_type"])
+            self._note(batch, "event_type", {UNKNOWN_EVENT: np.flatnonzero(unknown)})
+            bad |= unknown
         bad_rows = int(np.count_nonzero(bad))
         if keep:
             good = ~bad if bad_rows else slice(None)
@@ -144,17 +177,22 @@ class _Columns:
         values = arrays.get("value", np.ones(len(users), np.float32))
         _require_two(len(self.users.names), "user")
         _require_two(len(self.items.names), "item")
-        superseded, winners = find_superseded(users, items, times)
-        conflicts = count_conflicts(values, superseded, winners)
-        if len(winners):
-            stands = ~superseded
-            users, items, values = users[stands], items[stands], values[stands]
-            times = times[stands] if times is not None else None
+        dropped = conflicts = 0
+        if self._weighing is not None:
+            weights = values * arrays.get("event_type", np.float32(1))
+            users, items, values, times = add_up(users, items, weights, times, self._weighing.half_life_days)
+        else:
+            superseded, winners = find_superseded(users, items, times)
+            dropped, conflicts = len(winners), count_conflicts(values, superseded, winners)
+            if dropped:
+                stands = ~superseded
+                users, items, values = users[stands], items[stands], values[stands]
+                times = times[stands] if times is not None else None
         user_ids, users = _drop_unused(self.users.names, users)
         item_ids, items = _drop_unused(self.items.names, items)
         _require_two(len(user_ids), "user")
         _require_two(len(item_ids), "item")
-        return Interactions(user_ids, item_ids, users, items, values, times), len(winners), conflicts
+        return Interactions(user_ids, item_ids, users, items, values, times), dropped, conflicts
 
     def _join(self, role: str) -> npt.NDArray[Any]:
         parts = self._parts[role]

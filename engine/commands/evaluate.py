@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.commands.files import read_items, read_together
-from engine.commands.options import add_training, make_model, peak_memory_bytes, timed_fit
+from engine.commands.options import add_training, chosen_weights, make_model, peak_memory_bytes, timed_fit
 from engine.estimators.base import Context, check_k
 from engine.evaluation import evaluate, metric_title
 from engine.metrics import DEFAULT_KS
@@ -33,7 +33,7 @@ def run(asked: argparse.Namespace) -> int:
     ks = tuple(asked.k or DEFAULT_KS)
     check_k(min(ks))  # before the fit, which takes longer
     model = make_model(asked)
-    train, test = read_together(asked.train, asked.test)
+    train, test = read_together(asked.train, asked.test, weighing=chosen_weights(asked))
     matrix, held_out = train.matrix(), test.matrix()
     context = Context(train.matrix_times(), read_items(asked.items, train.item_ids))
     fitted = timed_fit(model, matrix, context)

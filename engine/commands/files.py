@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.catalogue import CheckedItems, check_items
+from engine.event_weights import EventWeights
 from engine.interactions import IdTable, Int32, Interactions
 from engine.items import ItemFacts
 from engine.refusals import FileRefused, show
@@ -18,9 +19,9 @@ from engine.validation import CheckedFile, check_interactions
 PLACES = {"user": "first", "item": "second", "value": "third", "time": "fourth"}
 
 
-def read_together(*paths: Path) -> list[Interactions]:
+def read_together(*paths: Path, weighing: EventWeights | None = None) -> list[Interactions]:
     """Read files of interactions over the ids of all of them, so that a position means the same in each."""
-    parts = [read_interactions(path) for path in paths]
+    parts = [read_interactions(path, weighing) for path in paths]
     if len(parts) == 1:
         return parts
     users, user_at = _join([part.user_ids for part in parts])
@@ -33,11 +34,11 @@ def read_together(*paths: Path) -> list[Interactions]:
     ]
 
 
-def read_interactions(path: Path) -> Interactions:
+def read_interactions(path: Path, weighing: EventWeights | None = None) -> Interactions:
     """Check a file as the portal does; raise ValueError, naming file and line, when it cannot be used."""
     try:
         found = sniff(path)
-        checked = check_interactions(path, found, find_roles(found))
+        checked = check_interactions(path, found, find_roles(found), weighing=weighing)
     except FileRefused as refused:
         at = "" if refused.line is None else f"line {refused.line}: "
         raise ValueError(f"{path.name}: {at}{refused.detail} {refused.hint}") from refused

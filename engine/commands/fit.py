@@ -2,6 +2,7 @@
 
 Examples:
   python -m engine fit --train train.csv --algorithm als --set factors=128 --out model
+  python -m engine fit --train log.csv --event-weights view=1,buy=5 --set values=confidence --out model
   python -m engine fit --train train.csv --items items.csv --algorithm content --out model
 """
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from engine.artifacts import load_artifact, save_artifact
 from engine.commands.files import read_items, read_together
-from engine.commands.options import add_training, make_model, peak_memory_bytes, timed_fit
+from engine.commands.options import add_training, chosen_weights, make_model, peak_memory_bytes, timed_fit
 from engine.estimators.base import Context
 
 
@@ -24,7 +25,7 @@ def run(asked: argparse.Namespace) -> int:
     if asked.out.exists() and (not asked.out.is_dir() or any(asked.out.iterdir())):
         raise ValueError(f"{asked.out} is there already; name a new folder")
     model = make_model(asked)
-    (data,) = read_together(asked.train)
+    (data,) = read_together(asked.train, weighing=chosen_weights(asked))
     facts, matrix = read_items(asked.items, data.item_ids), data.matrix()
     fitted = timed_fit(model, matrix, Context(data.matrix_times(), facts))
     digest = save_artifact(

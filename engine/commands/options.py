@@ -13,6 +13,7 @@ from engine.artifacts import Artifact, load_artifact
 from engine.commands.files import read_items, read_together
 from engine.estimators import ALGORITHMS
 from engine.estimators.base import Context, Estimator
+from engine.event_weights import EventWeights
 from engine.interactions import IdTable
 from engine.items import ItemFacts
 from engine.parameters import Value, config_fields, make_config
@@ -24,6 +25,10 @@ def add_training(parser: argparse.ArgumentParser, *, required: bool = True) -> N
     parser.add_argument("--items", type=Path, metavar="FILE", help="CSV of item, title, category, price")
     parser.add_argument("--algorithm", choices=list(ALGORITHMS), default="als", help="als if not given")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=_list_settings())
+    parser.add_argument(
+        "--event-weights", metavar="TYPE=WEIGHT,…", help="what a row of each event type counts; 0: nothing"
+    )
+    parser.add_argument("--half-life-days", type=float, metavar="DAYS", help="how soon a row counts half")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
 
@@ -42,10 +47,20 @@ def chosen_settings(asked: argparse.Namespace) -> dict[str, Value]:
     return {name: getattr(config, name) for name in texts}
 
 
+def chosen_weights(asked: argparse.Namespace) -> EventWeights | None:
+    """Say what each row of a file counts; None: its value, and the last of its pair stands."""
+    return EventWeights.read(asked.event_weights, asked.half_life_days)
+
+
 def make_model(asked: argparse.Namespace) -> Estimator:
     """Build the asked algorithm from its NAME=VALUE settings."""
     kind = ALGORITHMS[asked.algorithm]
-    return kind(make_config(kind.Config, chosen_settings(asked)), seed=asked.seed, threads=asked.threads)
+    config = make_config(kind.Config, chosen_settings(asked))
+    if chosen_weights(asked) is not None and getattr(config, "values", None) == "ignore":
+        (known,) = (each for each in config_fields(kind.Config) if each.name == "values")
+        others = " or ".join(f"--set values={name}" for name, _ in known.choices if name != "ignore")
+        raise ValueError(f"{asked.algorithm} ignores what a row counts; add {others}")
+    return kind(config, seed=asked.seed, threads=asked.threads)
 
 
 def timed_fit(model: Estimator, matrix: sp.csr_matrix, context: Context) -> float:
@@ -73,10 +88,11 @@ def open_model(asked: argparse.Namespace) -> tuple[Estimator, IdTable, IdTable, 
     if asked.model is not None:
         kept: Artifact = load_artifact(asked.model, threads=asked.threads)
         return kept.estimator, kept.user_ids, kept.item_ids, kept.seen
-    (data,) = read_together(asked.train)
+    model = make_model(asked)
+    (data,) = read_together(asked.train, weighing=chosen_weights(asked))
     facts: ItemFacts | None = read_items(asked.items, data.item_ids)
     matrix = data.matrix()
-    model = make_model(asked).fit(matrix, context=Context(data.matrix_times(), facts))
+    model.fit(matrix, context=Context(data.matrix_times(), facts))
     return model, data.user_ids, data.item_ids, matrix
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from engine.commands.files import read_items, read_together
-from engine.commands.options import add_training, chosen_settings
+from engine.commands.options import add_training, chosen_settings, chosen_weights
 from engine.estimators import ALGORITHMS
 from engine.estimators.base import Context, Progress
 from engine.evaluation import metric_title, verdict_sentence
@@ -79,7 +79,8 @@ def run(asked: argparse.Namespace) -> int:
 
 def hold_out(asked: argparse.Namespace) -> tuple[Interactions, Split, ItemFacts | None]:
     """Read the files; give the training file, the split of the final test, and the facts of the items."""
-    data, *given = read_together(*[path for path in (asked.train, asked.test) if path is not None])
+    paths = [path for path in (asked.train, asked.test) if path is not None]
+    data, *given = read_together(*paths, weighing=chosen_weights(asked))
     items = read_items(asked.items, data.item_ids)
     config, _ = default_split(data)
     if not given:
