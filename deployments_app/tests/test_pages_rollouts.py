@@ -130,7 +130,10 @@ def test_a_release_that_went_live_is_watched_and_says_so(world, visit, canary):
     canary.refresh_from_db()
     record_watch(canary, "pass", [{"name": "errors", "verdict": "pass", "sentence": "0 of 90 failed"}])
     page = visit("viewer", "rollout_detail", canary.pk).text_
-    assert "Watched for 30 min more: if the checks fail, it is rolled back by itself, once." in page
+    more = r"(30 min|29 min [1-5]\d s)"  # a loaded machine takes a moment to show it
+    assert re.search(
+        rf"Watched for {more} more: if the checks fail, it is rolled back by itself, once\.", page
+    )
     assert "Checks since it went live" in page
     assert "0 of 90 failed" in page
 
