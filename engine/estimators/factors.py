@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.estimators.base import Arrays, Estimator, Hidden, Positions, Recommendations, UserState
+from engine.estimators.likeness import rank_alike
 from engine.estimators.longest_first import LongestFirst
 from engine.estimators.products import FEW_ROWS, inner_products
 from engine.interactions import Float32, Int32
-from engine.topk import top_k
 
 RANKED_AT_ONCE = 512  # users whose products with a part of the items fit the second cache
 UNRELATED = "Nothing in the history speaks for this item."
@@ -62,11 +62,11 @@ class FactorModel(Estimator):
 
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare factors by their angle (cosine)."""
-        return most_alike(self._tastes(self.item_factors_), items, k)
+        return most_alike(self._tastes(self.item_factors_), items, k, self.threads)
 
     def _similar_users(self, users: Int32, k: int) -> Recommendations:
         """Compare factors by their angle (cosine)."""
-        return most_alike(self._tastes(self.user_factors_), users, k)
+        return most_alike(self._tastes(self.user_factors_), users, k, self.threads)
 
     def _tastes(self, factors: Float32) -> Float32:
         """Give the columns in which likeness shows: without biases, if a model keeps some."""
@@ -88,11 +88,15 @@ def restored_array(arrays: Mapping[str, npt.NDArray], name: str, shape: tuple[in
     return array
 
 
-def most_alike(factors: Float32, asked: Int32, k: int) -> Recommendations:
+def most_alike(factors: Float32, asked: Int32, k: int, threads: int) -> Recommendations:
     """Find the k rows with the smallest angle to each asked row; rows of zeros are like nothing."""
     norms = np.linalg.norm(factors, axis=1)
-    scores = factors[asked] @ factors.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores /= norms[asked, None] * norms
-    scores[np.arange(len(asked)), asked] = -np.inf
-    return Recommendations(*top_k(scores, k))
+
+    def score(start: int, stop: int) -> Float32:
+        rows = asked[start:stop]
+        scores = factors[rows] @ factors.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores /= norms[rows, None] * norms
+        return scores
+
+    return rank_alike(score, asked, len(factors), k, threads)

@@ -125,7 +125,7 @@ class PureSVD(FactorModel):
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare items' columns, as far as the directions kept can tell them apart (cosine)."""
         columns = self.item_factors_ * self.strengths_
-        return most_alike(columns, items, k)
+        return most_alike(columns, items, k, self.threads)
 
     def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
         """Split the score exactly: each item j of the history adds its weight times q_j · q_item."""

@@ -8,7 +8,6 @@ import scipy.sparse as sp
 
 from engine.estimators import ALGORITHMS
 from engine.estimators.base import Context
-from engine.estimators.factors import FactorModel
 from engine.estimators.likeness import alike_rows
 from engine.items import ItemFacts
 from engine.testing import random_matrix
@@ -23,10 +22,9 @@ CONTEXT = Context(
         np.full(N, 9.9),
     ),
 )
-OF_FACTORS = [name for name, kind in ALGORITHMS.items() if issubclass(kind, FactorModel)] + ["hybrid"]
 
 
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in OF_FACTORS])
+@pytest.mark.parametrize("name", list(ALGORITHMS))
 def test_everybody_at_once_needs_no_square_matrix_and_gets_what_each_gets_alone(name: str) -> None:
     model = ALGORITHMS[name](threads=1).fit(MATRIX, context=CONTEXT)
     everybody = np.arange(N)
