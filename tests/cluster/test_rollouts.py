@@ -109,4 +109,5 @@ def test_gateways_that_are_deleted_come_back(live, gateway, cluster):
     cluster.apps.delete_namespaced_deployment(gateway_name(live.environment), cluster.namespace)
     wait_until(lambda: live.see_environment()["gateways_ready"] < 2, within_s=30, what="it is seen")
     wait_until(lambda: live.see_environment()["gateways_ready"] == 2, within_s=60, what="both are back")
-    assert ask(gateway, live)["items"]
+    # The node's way to them follows a moment after they are ready.
+    wait_until(lambda: ask(gateway, live), within_s=30, what="they serve")
