@@ -125,8 +125,8 @@ bench-serving: BENCH_PART := serving
 bench-serving: bench  ## Measure the model server and the gateway beside Flask and BentoML
 
 .PHONY: bench-rollback
-bench-rollback: setup  ## Click roll back again and again on a stack under load; print how long traffic took to move
-	@$(BIN)/python -m tests.bench rollback
+bench-rollback: setup .venv/.installed-dev  ## Roll back again and again under load, in a cluster too if there is one; print how long it took
+	@set -e; source tests/cluster/open; $(BIN)/python -m tests.bench rollback
 
 .PHONY: screenshots
 screenshots: setup .venv/.installed-dev  ## Take a picture of every page into screenshots/

@@ -6,22 +6,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
 
 from deployments_app.backends.base import ReleaseSpec
-from deployments_app.backends.manifests_gateway import gateway_name
 from deployments_app.testing import spec_of, wait_until
 from engine.tests.serving_process import make_artifact
 from tests import s3_server
 from tests.cluster.artifact_server import serving
 from tests.cluster.asking import ask
 from tests.cluster.cluster import TestCluster
+from tests.cluster.portal_outside import await_gateways, portal_outside
 from tests.cluster.relay import relaying
 from tests.running_stack import RunningStack
-from tests.services import separate_stack
 from tests.shops import AT_ONCE, LiveShop, open_live_shop, write_files
 
 numbers = count(1)
@@ -57,22 +55,8 @@ def artifact_store(
 
 @pytest.fixture(scope="session")
 def cluster_stack(cluster: TestCluster, artifact_store: dict[str, str]) -> Iterator[RunningStack]:
-    """Run a portal outside the cluster that runs releases inside; pods reach it at the node's address."""
-    with socket.create_server((cluster.address, 0)) as listener:
-        address, port = listener.getsockname()[:2]
-        given = {
-            "KUBERNETES_NAMESPACES": cluster.namespace,
-            "KUBERNETES_IMAGE": cluster.image,
-            "KUBERNETES_DRAIN_S": "7",
-            "KUBERNETES_GATEWAY_TYPE": "NodePort",
-            "CLUSTER_PORTAL_URL": f"http://{address}:{port}",
-            "ALLOWED_HOSTS": f"127.0.0.1,localhost,{address}",
-            **artifact_store,
-        }
-        with patch.dict(os.environ, given), separate_stack() as home:
-            stack = RunningStack(home)
-            with relaying(listener, int(stack.values["WEB_PORT"])):
-                yield stack
+    with portal_outside(cluster, artifact_store) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")
@@ -90,16 +74,8 @@ def shop(cluster_stack: RunningStack, files: tuple[Path, Path]) -> Iterator[Live
 
 
 @pytest.fixture(scope="session")
-def gateway(shop, cluster):
-    """Wait for the environment's gateways; return the address of their Service's NodePort."""
-
-    def address():
-        seen = shop.see_environment()
-        return seen["gateways_ready"] == 2 and seen["gateways_address"]
-
-    wait_until(address, within_s=90, what="both gateways are ready", every_s=0.5)
-    service = cluster.api.get("Service", gateway_name(shop.environment))
-    return f"http://127.0.0.1:{service['spec']['ports'][0]['nodePort']}"
+def gateway(shop: LiveShop, cluster: TestCluster) -> str:
+    return await_gateways(shop, cluster)
 
 
 @pytest.fixture(scope="session")
