@@ -24,21 +24,25 @@ class Interval:
     high: float | None = None
 
 
-def intervals(columns: Sequence[npt.NDArray], seed: int = 0) -> list[Interval]:
+def intervals(
+    columns: Sequence[npt.NDArray], seed: int = 0, *, most_resampled: int = MANY_USERS
+) -> list[Interval]:
     """Estimate each column's mean over users with its 95 % interval, by resampling users 1,000 times.
 
     columns: (n,) each; NaN = not defined for this user, who is then left out of that column's mean. A
     column without any number gives NaN. All columns share the resampled users.
-    Above 50,000 users the normal interval is used.
+    Above `most_resampled` users the normal interval is used.
     """
     values = np.column_stack(columns).astype(np.float64)
     known = ~np.isnan(values)
     if known.all():
-        return ratio_intervals(values, np.ones((len(values), 1)), seed)
-    return ratio_intervals(np.where(known, values, 0), known.astype(np.float64), seed)
+        return ratio_intervals(values, np.ones((len(values), 1)), seed, most_resampled)
+    return ratio_intervals(np.where(known, values, 0), known.astype(np.float64), seed, most_resampled)
 
 
-def ratio_intervals(tops: Float64, bottoms: Float64, seed: int = 0) -> list[Interval]:
+def ratio_intervals(
+    tops: Float64, bottoms: Float64, seed: int = 0, most_resampled: int = MANY_USERS
+) -> list[Interval]:
     """Estimate sum(top) / sum(bottom) over users, column by column, with its 95 % interval.
 
     tops: (n, m); bottoms: (n, m), or (n, 1) for one that all columns share. A mean over interactions
@@ -47,7 +51,7 @@ def ratio_intervals(tops: Float64, bottoms: Float64, seed: int = 0) -> list[Inte
     n = len(tops)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = tops.sum(axis=0) / bottoms.sum(axis=0)
-        if n > MANY_USERS:  # the delta method; with bottoms of 1 it is the mean's standard error
+        if n > most_resampled:  # the delta method; with bottoms of 1 it is the mean's standard error
             residuals = tops - means * bottoms
             reach = 1.96 * residuals.std(axis=0, ddof=1) / (np.sqrt(n) * bottoms.mean(axis=0))
             low, high = means - reach, means + reach

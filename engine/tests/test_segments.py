@@ -7,7 +7,8 @@ import pytest
 
 from engine.estimators import ALGORITHMS
 from engine.evaluation import Evaluation, evaluate
-from engine.segments import LEAST, Segment, by_segment, item_segments, user_segments
+from engine.intervals import intervals
+from engine.segments import LEAST, Segment, _segment, by_segment, item_segments, user_segments
 from engine.splitting import Split, SplitConfig, split
 from engine.synthetic import make_shop
 
@@ -48,6 +49,19 @@ def test_a_kind_of_shopper_has_the_mean_of_its_members(
             continue
         expected = found.per_user.values["ndcg@10"][members[each.name]].mean()
         assert each.metrics["ndcg@10"].value == pytest.approx(expected, rel=1e-5)
+        resampled = intervals([found.per_user.values["ndcg@10"][members[each.name]]])[0]
+        for side in ("low", "high"):
+            assert getattr(each.metrics["ndcg@10"], side) == pytest.approx(
+                getattr(resampled, side), abs=0.1 * (resampled.high - resampled.low)
+            )
+
+
+def test_no_interval_leaves_the_metric_behind() -> None:
+    rare = np.zeros(LEAST)
+    rare[0] = 1
+    low, often = _segment("items", "a", "A", {"x": rare}), _segment("items", "a", "A", {"x": 1 - rare})
+    assert low.metrics["x"].low == 0 < low.metrics["x"].value < low.metrics["x"].high
+    assert often.metrics["x"].high == 1 > often.metrics["x"].value > often.metrics["x"].low
 
 
 def test_a_kind_of_item_counts_only_its_choices_as_right(
@@ -72,5 +86,5 @@ def test_segments_with_too_few_shoppers_say_so_and_all_fit_a_row(segments: list[
     assert set(kinds[5:]) == {"category"}
     for each in segments:
         assert bool(each.metrics) == (each.n >= LEAST)
-        assert each.note.startswith("Not enough data") != bool(each.metrics)
+        assert each.note.startswith("Too few shoppers") != bool(each.metrics)
     assert json.loads(json.dumps([each.summary() for each in segments], allow_nan=False))
