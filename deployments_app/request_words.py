@@ -202,6 +202,7 @@ def _item(
         "kind": line["category"],
         "price": "",
         "rank": line["rank"] if rank is ... else rank,
+        "why": line.get("reason"),  # requests of earlier programs have none
         "move": move,
         "was": line["rank"] + moved if moved else None,
     }

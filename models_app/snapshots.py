@@ -7,9 +7,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from engine.catalogue import Catalogue
 from engine.evaluation import PerUser
-from engine.interactions import Interactions
+from engine.interactions import Float32, Int32, Interactions
 from engine.items import ItemFacts
 from portal.core.storage import store_tree, tree_path
 
@@ -54,6 +56,16 @@ def load_snapshot(digest: str) -> Snapshot:
         return Snapshot(interactions, None)
     catalogue = Catalogue.load(items)
     return Snapshot(interactions.with_items(catalogue.ids), catalogue)
+
+
+def load_history(digest: str, user: int) -> tuple[Int32, Float32] | None:
+    """Read what one user chose, items and values, without the rest; None where the snapshot is gone."""
+    folder = tree_path(digest) / "interactions"
+    if not digest or not folder.exists():
+        return None
+    kept = Interactions.load(folder)
+    mine = np.flatnonzero(kept.users == user)
+    return kept.items[mine], kept.values[mine]
 
 
 def keep_per_user(folder: Path, per_user: PerUser) -> str:

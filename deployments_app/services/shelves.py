@@ -27,8 +27,8 @@ def compare_shelves(version: ModelVersion, live: ModelVersion | None) -> dict[st
 
 
 def _shopper(version: ModelVersion, live: ModelVersion | None, user: str) -> dict[str, Any]:
-    new = preview(version, user, LIST)
-    old = preview(live, user, LIST) if live is not None else None
+    new = preview(version, user, LIST, explain=True)
+    old = preview(live, user, LIST, explain=True) if live is not None else None
     before = {line.item_id: line.rank for line in old.items} if old is not None else {}
     after = {line.item_id for line in new.items}
     return {

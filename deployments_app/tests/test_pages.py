@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from deployments_app.models import Deployment, Promotion, Rollout
+from deployments_app.request_words import shelves
 from deployments_app.tests.factories import BETTER, days_ago, make_world, verbs
 from models_app.models import DatasetVersion
 from portal.core.models import Role
@@ -72,6 +73,10 @@ def test_shelves_show_what_is_new_and_what_goes(world, visit):
     assert 'data-move="lost"' in page
     assert "Live now" in page
     assert "With this version" in page
+    assert 'class="why">Because of ' in page
+    for line in (shoppers[0]["live"][0], shoppers[0]["new"][0]):
+        del line["reason"], line["contributions"]  # as a request of an earlier program has it
+    assert [shelf["items"][0]["why"] for shelf in shelves(shoppers[0])] == [None, None, None]
 
 
 def test_approving_on_the_page_starts_the_rollout_and_leads_there(world, visit, asked):

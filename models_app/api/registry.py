@@ -17,6 +17,7 @@ from portal.core.api import ApiView
 from portal.core.permissions import authorize
 
 MAX_K = 100
+MAX_EXPLAINED = 20  # each reason costs about as much as the list
 MAX_SHOPPERS = 1000
 
 
@@ -26,6 +27,14 @@ def _whole(request: Request, name: str, default: int, most: int) -> int:
     if len(given) > 9 or not given.isascii() or not given.isdigit() or not 1 <= int(given) <= most:
         raise invalid(f"/{name}", f"{name} is a number from 1 to {most}.")
     return int(given)
+
+
+def _yes(request: Request, name: str) -> bool:
+    """Read a parameter that is true or false, false if not given."""
+    given = request.query_params.get(name, "false")
+    if given not in ("true", "1", "false", "0"):
+        raise invalid(f"/{name}", f"{name} is true or false.")
+    return given in ("true", "1")
 
 
 class ModelsView(ApiView):
@@ -65,9 +74,9 @@ class OneVersion(ApiView):
 
 
 class VersionView(OneVersion):
-    @extend_schema(responses=shapes.ModelVersionSerializer, operation_id="model_versions_get")
+    @extend_schema(responses=shapes.ModelVersionDetailSerializer, operation_id="model_versions_get")
     def get(self, request: Request, version_id: str) -> Response:
-        return Response(shapes.ModelVersionSerializer(self.version(version_id)).data)
+        return Response(shapes.ModelVersionDetailSerializer(self.version(version_id)).data)
 
 
 class CardView(OneVersion):
@@ -102,7 +111,13 @@ class ShoppersView(OneVersion):
 class PreviewView(OneVersion):
     @extend_schema(
         responses=shapes.PreviewSerializer,
-        parameters=[OpenApiParameter("user", str, required=True), OpenApiParameter("k", int)],
+        parameters=[
+            OpenApiParameter("user", str, required=True),
+            OpenApiParameter("k", int, description=f"1 to {MAX_K}, 10 if not given."),
+            OpenApiParameter(
+                "explain", bool, description=f"Say why each item is there; k is then at most {MAX_EXPLAINED}."
+            ),
+        ],
         operation_id="model_versions_preview",
     )
     def get(self, request: Request, version_id: str) -> Response:
@@ -111,8 +126,10 @@ class PreviewView(OneVersion):
         user = request.query_params.get("user", "")
         if not user or len(user) > 256:
             raise invalid("/user", "Name a shopper: ?user=…, at most 256 characters.")
-        k = _whole(request, "k", 10, MAX_K)
-        return Response(shapes.PreviewSerializer(selectors.preview(version, user, k)).data)
+        explain = _yes(request, "explain")
+        k = _whole(request, "k", 10, MAX_EXPLAINED if explain else MAX_K)
+        found = selectors.preview(version, user, k, explain=explain)
+        return Response(shapes.PreviewSerializer(found).data)
 
 
 class ComparisonView(ApiView):

@@ -197,6 +197,35 @@ class TrainingRunSerializer(serializers.ModelSerializer):
         return made.pk if made else None
 
 
+class IntervalSerializer(serializers.Serializer):
+    value = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class SegmentSerializer(serializers.Serializer):
+    """How good the lists are for one kind of shopper, or for one kind of item."""
+
+    kind = serializers.CharField(help_text="shoppers, items or category")
+    name = serializers.CharField(help_text="new, light, heavy; head, tail; or the category's name")
+    title = serializers.CharField()
+    n = serializers.IntegerField(help_text="Test shoppers behind the means.")
+    note = serializers.CharField(help_text="Why there are no metrics, empty where there are some.")
+    metrics = serializers.DictField(
+        child=IntervalSerializer(), help_text="Mean and 95 % interval by name, such as ndcg@10 or recall@10."
+    )
+
+
+class TrainingRunDetailSerializer(TrainingRunSerializer):
+    """A run with its metrics by segment; empty for runs that were evaluated before these were kept."""
+
+    segments = SegmentSerializer(many=True)
+
+    class Meta:
+        model = TrainingRun
+        fields = (*TrainingRunSerializer.Meta.fields, "segments")
+
+
 class StartedTrainingSerializer(serializers.Serializer):
     group = serializers.CharField()
     runs = TrainingRunSerializer(many=True)
@@ -231,6 +260,16 @@ class ModelVersionSerializer(serializers.ModelSerializer):
         )  # fmt: skip
 
 
+class ModelVersionDetailSerializer(ModelVersionSerializer):
+    """A version with the metrics by segment of the run that made it."""
+
+    segments = SegmentSerializer(source="run.segments", many=True)
+
+    class Meta:
+        model = ModelVersion
+        fields = (*ModelVersionSerializer.Meta.fields, "segments")
+
+
 class ShoppersSerializer(serializers.Serializer):
     shoppers = serializers.ListField(child=serializers.CharField())
 
@@ -255,9 +294,26 @@ class DifferenceSerializer(serializers.Serializer):
     values = serializers.ListField(child=serializers.CharField())
 
 
+class SegmentCellSerializer(serializers.Serializer):
+    n = serializers.IntegerField(help_text="Test shoppers behind the means.")
+    note = serializers.CharField(help_text="Why there are no metrics, empty where there are some.")
+    metrics = serializers.DictField(child=IntervalSerializer())
+    best_in = serializers.ListField(
+        child=serializers.CharField(), help_text="Metrics in which no other run is higher, chance or not."
+    )
+
+
+class SegmentRowSerializer(serializers.Serializer):
+    kind = serializers.CharField(help_text="shoppers, items or category")
+    name = serializers.CharField()
+    title = serializers.CharField()
+    cells = serializers.ListField(child=SegmentCellSerializer(allow_null=True))
+
+
 class ComparisonSerializer(serializers.Serializer):
     runs = TrainingRunSerializer(many=True)
     metrics = MetricRowSerializer(many=True)
+    segments = SegmentRowSerializer(many=True)
     differences = DifferenceSerializer(many=True)
     why_not = serializers.CharField()
 
@@ -271,9 +327,26 @@ class LineSerializer(serializers.Serializer):
     score = serializers.FloatField(allow_null=True)
 
 
+class CauseSerializer(serializers.Serializer):
+    item_id = serializers.CharField()
+    title = serializers.CharField(help_text="The item's id where no title is known.")
+    contribution = serializers.FloatField(help_text="What it adds to the score, above 0.")
+
+
+class RecommendedSerializer(LineSerializer):
+    reason = serializers.CharField(
+        allow_null=True, help_text="Why it is in the list, in a sentence; null without `explain`."
+    )
+    contributions = CauseSerializer(
+        many=True,
+        help_text="The items of the shopper's history that speak for it most, strongest first, at most 3; "
+        "empty where no item of the history has a part in it.",
+    )
+
+
 class PreviewSerializer(serializers.Serializer):
     user_id = serializers.CharField()
     is_known = serializers.BooleanField()
     history = LineSerializer(many=True)
     history_size = serializers.IntegerField()
-    items = LineSerializer(many=True)
+    items = RecommendedSerializer(many=True)

@@ -120,9 +120,9 @@ class OneRun(ApiView):
 
 
 class RunView(OneRun):
-    @extend_schema(responses=shapes.TrainingRunSerializer, operation_id="training_runs_get")
+    @extend_schema(responses=shapes.TrainingRunDetailSerializer, operation_id="training_runs_get")
     def get(self, request: Request, run_id: str) -> Response:
-        return Response(shapes.TrainingRunSerializer(self.run(run_id)).data)
+        return Response(shapes.TrainingRunDetailSerializer(self.run(run_id)).data)
 
 
 class LogView(OneRun):

@@ -11,6 +11,7 @@ from engine.metric_meanings import METRICS, metric_better, metric_order
 from engine.parameters import Settings, config_fields
 from engine.splitting import SplitConfig
 from models_app.models import ModelVersion, TrainingRun
+from models_app.selectors.segments import SegmentRow, compare_segments
 from models_app.snapshots import load_per_user
 
 MAX_RUNS = 12
@@ -75,6 +76,7 @@ class RunComparison:
 
     runs: list[TrainingRun]
     metrics: list[MetricRow]
+    segments: list[SegmentRow]
     differences: list[Difference]
     why_not: str = ""
 
@@ -102,7 +104,7 @@ def compare_runs(runs: Sequence[TrainingRun]) -> RunComparison:
         )
         for name in names
     ]
-    return RunComparison(list(runs), rows, _differences(runs), why_not)
+    return RunComparison(list(runs), rows, compare_segments(runs), _differences(runs), why_not)
 
 
 def compare_versions(a: ModelVersion, b: ModelVersion, metric: str = "ndcg@10") -> VersionComparison:

@@ -1,7 +1,7 @@
 """What a version would show to a shopper, straight from its artifact."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -10,10 +10,12 @@ from engine.artifacts import Artifact, load_artifact
 from engine.estimators.base import Recommendations
 from engine.metrics import overlap
 from models_app.models import ModelVersion
+from models_app.selectors.reasons import Cause, Why, explain_best_sellers, explain_items, title_of
 from portal.core.storage import tree_path
 
 KEPT_OPEN = 4  # artifacts mapped at a time, a web process
 HISTORY = 20
+LONG = 300  # items of a history: with more, reasons take a page too long and are given on request
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,14 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Recommended(Line):
+    """An item that would be shown. reason: why, in words, None where nobody asked for it."""
+
+    reason: str | None = None
+    contributions: list[Cause] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Preview:
     """One shopper's history and list. is_known: False = nobody of that id was trained on, so best sellers."""
 
@@ -36,7 +46,8 @@ class Preview:
     is_known: bool
     history: list[Line]
     history_size: int
-    items: list[Line]
+    items: list[Recommended]
+    may_ask_why: bool = False  # reasons were left out, as the history is long
 
 
 @dataclass(frozen=True)
@@ -49,23 +60,33 @@ class Overlap:
     by_user: dict[str, float]
 
 
-def preview(version: ModelVersion, user_id: str, k: int = 10) -> Preview:
-    """Show what a shopper has and what the version would recommend."""
+def preview(
+    version: ModelVersion, user_id: str, k: int = 10, *, explain: bool = False, at_once: bool = False
+) -> Preview:
+    """Show what a shopper has and what the version would recommend; explain: and why each item.
+
+    at_once: leave the reasons out where they would take long.
+    """
     artifact = open_artifact(version)
     at = artifact.user_ids.positions.get(user_id)
     if at is None:
         best = artifact.fallback
-        items = _lines(artifact, best.items[0, :k], best.scores[0, :k])
-        return Preview(user_id, False, [], 0, items)
+        items, scores = best.items[0, :k], best.scores[0, :k]
+        why = explain_best_sellers(scores.tolist()) if explain else None
+        return Preview(user_id, False, [], 0, _recommended(artifact, items, scores, why))
     seen = artifact.seen[at]
-    history = seen.indices[:HISTORY]
     found = _recommend(artifact, [at], k)
+    items = found.items[0][found.items[0] >= 0]
+    is_left_out = explain and at_once and seen.nnz > LONG
+    explained = explain and not is_left_out
+    why = explain_items(version, artifact, at, items.tolist()) if explained else None
     return Preview(
         user_id,
         True,
-        _lines(artifact, history),
+        [_line(artifact, item, rank) for rank, item in enumerate(seen.indices[:HISTORY].tolist(), 1)],
         int(seen.nnz),
-        _lines(artifact, found.items[0], found.scores[0]),
+        _recommended(artifact, items, found.scores[0], why),
+        is_left_out,
     )
 
 
@@ -140,16 +161,20 @@ def _recommend(artifact: Artifact, at: Sequence[int], k: int) -> Recommendations
     return artifact.estimator.recommend(users, depth, seen=artifact.seen[users])
 
 
-def _lines(artifact: Artifact, items: np.ndarray, scores: np.ndarray | None = None) -> list[Line]:
+def _recommended(
+    artifact: Artifact, items: np.ndarray, scores: np.ndarray, why: list[Why] | None
+) -> list[Recommended]:
+    found = []
+    for place, item in enumerate(items.tolist()):
+        line = vars(_line(artifact, item, place + 1, float(scores[place])))
+        found.append(Recommended(**line, **(vars(why[place]) if why else {})))
+    return found
+
+
+def _line(artifact: Artifact, item: int, rank: int, score: float | None = None) -> Line:
     facts = artifact.facts
-    lines = []
-    for place, item in enumerate(int(each) for each in items if each >= 0):
-        item_id = artifact.item_ids[item]
-        title = (facts.title(item) if facts else "") or item_id
-        category, price = (facts.category(item), facts.price(item)) if facts else (None, None)
-        score = None if scores is None else float(scores[place])
-        lines.append(Line(place + 1, item_id, title, category, price, score))
-    return lines
+    category, price = (facts.category(item), facts.price(item)) if facts else (None, None)
+    return Line(rank, artifact.item_ids[item], title_of(artifact, item), category, price, score)
 
 
 def _translate(items: np.ndarray, source: Artifact, target: Artifact) -> np.ndarray:

@@ -52,23 +52,24 @@ def same_file(version: DatasetVersion) -> QuerySet[DatasetVersion]:
 
 
 def training_runs(shop: Shop) -> QuerySet[TrainingRun]:
-    """Runs of the shop, baselines and champions included."""
+    """Runs of the shop, baselines and champions included; `segments` is fetched when it is asked for."""
     return (
         TrainingRun.objects.filter(shop=shop)
         .select_related(
             "dataset_version__dataset", "registered_model", "created_by", "model_version", "recipe_of"
         )
+        .defer("segments")
         .order_by("-created_at", "-pk")
     )
 
 
 def training_run(shop: Shop, run_id: str) -> TrainingRun:
-    return _one(training_runs(shop), run_id, "training run")
+    return _one(training_runs(shop).defer(None), run_id, "training run")
 
 
 def group_runs(shop: Shop, group: str) -> QuerySet[TrainingRun]:
     """Runs started together, in the order in which they were started: the baseline first."""
-    return training_runs(shop).filter(group=group).order_by("created_at", "pk")
+    return training_runs(shop).defer(None).filter(group=group).order_by("created_at", "pk")
 
 
 def registered_models(shop: Shop) -> QuerySet[RegisteredModel]:
@@ -90,8 +91,10 @@ def registered_model(shop: Shop, model_id: str) -> RegisteredModel:
 
 def model_versions(shop: Shop, registered_model: RegisteredModel | None = None) -> QuerySet[ModelVersion]:
     """Versions of one model or of all."""
-    rows = ModelVersion.objects.filter(registered_model__shop=shop).select_related(
-        "registered_model", "run__dataset_version__dataset", "run__created_by"
+    rows = (
+        ModelVersion.objects.filter(registered_model__shop=shop)
+        .select_related("registered_model", "run__dataset_version__dataset", "run__created_by")
+        .defer("run__segments")
     )
     if registered_model is not None:
         rows = rows.filter(registered_model=registered_model)
@@ -99,7 +102,7 @@ def model_versions(shop: Shop, registered_model: RegisteredModel | None = None) 
 
 
 def model_version(shop: Shop, version_id: str) -> ModelVersion:
-    return _one(model_versions(shop), version_id, "model version")
+    return _one(model_versions(shop).defer(None), version_id, "model version")
 
 
 def _one(rows: QuerySet[Row], pk: str, noun: str) -> Row:

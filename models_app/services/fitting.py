@@ -13,6 +13,7 @@ from engine.estimators import ALGORITHMS, Estimator
 from engine.estimators.base import Context, Progress, ProgressCallback
 from engine.evaluation import Evaluation, evaluate
 from engine.parameters import make_config
+from engine.segments import Segment, by_segment
 from engine.splitting import Split, SplitConfig, split
 from models_app.artifact_store import store_artifact
 from models_app.models import RunRole, TrainingRun
@@ -52,6 +53,7 @@ class Judged:
     """An evaluated model: what it scored, how long it took."""
 
     evaluation: Evaluation
+    segments: list[Segment]
     split: Split
     fit_s: float
     evaluate_s: float
@@ -91,6 +93,7 @@ def _work(claim: Claim, report: RunReport) -> None:
     report.say("Done")
     columns: dict[str, Any] = {
         "metrics": measured(judged.evaluation),
+        "segments": [each.summary() for each in judged.segments],
         "split_note": f"{run.split_note} {judged.split.note}".strip(),
         "per_user_digest": per_user_digest,
         "fit_s": judged.fit_s,
@@ -119,9 +122,10 @@ def _judge(run: TrainingRun, snapshot: Snapshot, report: RunReport) -> Judged:
     report.enter("evaluate", f"Fitted in {fit_s:.2f} s; ranking for {divided.n_test_users:,} test shoppers")
     started = time.perf_counter()
     evaluation = evaluate(estimator, divided, progress=report.follow("evaluate", "shoppers"), seed=run.seed)
+    segments = by_segment(evaluation, divided)
     evaluate_s = time.perf_counter() - started
     report.say(f"Evaluated in {evaluate_s:.2f} s: NDCG@10 {evaluation.metrics['ndcg@10'].value:.4f}")
-    return Judged(evaluation, divided, fit_s, evaluate_s)
+    return Judged(evaluation, segments, divided, fit_s, evaluate_s)
 
 
 def _refit(claim: Claim, snapshot: Snapshot, judged: Judged, report: RunReport, folder: Path) -> KeptArtifact:

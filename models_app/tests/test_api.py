@@ -56,9 +56,15 @@ def test_an_integrator_goes_from_a_file_to_a_registered_version(api, open_versio
     ndcg = next(row for row in compared["metrics"] if row["name"] == "ndcg@10")
     assert sum(cell["is_best"] for cell in ndcg["cells"]) == 1
     assert ndcg["cells"][0]["is_like_best"] is False
+    light = next(row for row in compared["segments"] if row["name"] == "light")
+    assert [cell["n"] for cell in light["cells"]] == [60, 60, 60]
+    own = next(each for each in shown["segments"] if each["name"] == "light")
+    assert own["metrics"]["ndcg@10"] == light["cells"][1]["metrics"]["ndcg@10"]
+    assert not any("segments" in run for run in listed)
 
     version = api.get(f"model-versions/{shown['model_version']}").json()
     assert version["lineage"]["dataset_version"] == open_version
+    assert version["segments"] == shown["segments"]
     assert api.get(f"model-versions/{version['id']}/card").content.startswith(b"---\n")
     manifest = api.get(f"model-versions/{version['id']}/manifest").json()
     assert manifest["algorithm"] == "item_knn"
@@ -68,11 +74,16 @@ def test_an_integrator_goes_from_a_file_to_a_registered_version(api, open_versio
     assert not {line["item_id"] for line in preview["items"]} & {
         line["item_id"] for line in preview["history"]
     }
+    assert all((line["reason"], line["contributions"]) == (None, []) for line in preview["items"])
+    told = api.get(f"model-versions/{version['id']}/preview?user=u3&k=5&explain=true").json()
+    assert [line["item_id"] for line in told["items"]] == [line["item_id"] for line in preview["items"]]
+    assert all(line["reason"].startswith("Because of Product number") for line in told["items"])
     stranger = api.get(f"model-versions/{version['id']}/preview?user=nobody").json()
     assert (stranger["is_known"], len(stranger["items"])) == (False, 10)
     shoppers = api.get(f"model-versions/{version['id']}/shoppers?n=7").json()["shoppers"]
     assert len(set(shoppers)) == 7
-    for query in ("shoppers?n=0", "shoppers?n=1001", "preview?user=u1&k=1.5", "preview?k=5", "preview?user="):
+    wrong = ["shoppers?n=0", "shoppers?n=1001", "preview?user=u1&k=1.5", "preview?k=5", "preview?user="]
+    for query in (*wrong, "preview?user=u1&explain=maybe", "preview?user=u1&k=21&explain=1"):
         assert api.get(f"model-versions/{version['id']}/{query}").status_code == 400
     assert api.get("models").json()["results"][0]["newest_number"] == 2
 

@@ -2,13 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
+from django.urls import reverse
 
-from engine.estimators.base import Estimate
+from engine.estimators.base import Estimate, Explanation
+from engine.estimators.pure_svd import PureSVD
 from models_app import selectors
 from models_app.models import DatasetVersion, ModelVersion, TrainingRun
-from models_app.selectors import plans
+from models_app.selectors import plans, previews, reasons
+from models_app.selectors.previews import open_artifact
+from models_app.selectors.segments import compare_segments, segment_groups
 from models_app.services.pacing import Pace
+from models_app.snapshots import load_snapshot
 from models_app.tests.factories import items_csv, make_version, ratings_csv, start_runs, train
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +75,48 @@ def test_versions_are_compared_when_they_were_tested_alike_and_else_told_why_not
     assert (answer.comparison, answer.why_not[:25]) == (None, "Not comparable: the runs ")
 
 
+def test_segments_stand_side_by_side_and_runs_without_them_show_none(runs):
+    rows = selectors.compare_runs(runs).segments
+    light = next(row for row in rows if row.name == "light")
+    assert [row.kind for row in rows[:5]] == ["shoppers"] * 3 + ["items"] * 2
+    values = [cell.metrics["ndcg@10"]["value"] for cell in light.cells]
+    assert ["ndcg@10" in cell.best_in for cell in light.cells] == [each == max(values) for each in values]
+    assert values[1] == pytest.approx(runs[1].metrics["ndcg@10"]["value"])  # all of them are light
+    assert light.n == runs[1].metrics["ndcg@10"]["n"]
+    heavy = next(row for row in rows if row.name == "heavy")
+    assert {(cell.n, cell.note, *cell.best_in) for cell in heavy.cells} == {
+        (0, "Too few shoppers: 0, 30 are needed.")
+    }
+    assert [(group.kind, len(group.rows)) for group in segment_groups(rows)] == [
+        ("shoppers", 3), ("items", 2), ("category", 2),
+    ]  # fmt: skip
+    runs[1].segments = []  # as a run of an earlier program has it
+    light = next(row for row in compare_segments(runs) if row.name == "light")
+    assert (light.cells[1], light.n) == (None, light.cells[0].n)
+    assert segment_groups(compare_segments([runs[1]])) == []
+    runs[0].segments[1]["n"] = 7
+    assert compare_segments(runs)[1].n is None
+
+
+def test_pages_of_runs_and_comparisons_tell_by_segment_where_it_was_measured(client, analyst, shop, runs):
+    client.force_login(analyst.user, backend="django.contrib.auth.backends.ModelBackend")
+    addresses = [
+        reverse("run_detail", args=[shop.slug, runs[1].pk]),
+        reverse("version_detail", args=[shop.slug, runs[1].model_version.pk]),
+        reverse("compare", args=[shop.slug]) + f"?group={runs[0].group}",
+    ]
+    for address in addresses:
+        page = client.get(address).content.decode()
+        assert "For whom, and for what" in page
+        assert "Light shoppers (5 to 19 choices)" in page
+        assert "too few shoppers" in page
+    assert "| Light shoppers (5 to 19 choices) | 60 | " in runs[1].model_version.card
+    assert "| too few shoppers | too few shoppers |" in runs[1].model_version.card
+    TrainingRun.objects.update(segments=[])
+    for address in addresses:
+        assert "For whom, and for what" not in client.get(address).content.decode()
+
+
 def test_an_unfinished_run_is_not_comparable(analyst, version, runs):
     queued = start_runs(analyst, version)[1]
     assert "it is queued" in selectors.why_not_comparable([runs[1], queued])
@@ -90,6 +138,68 @@ def test_a_stranger_sees_best_sellers_and_an_odd_id_is_no_mistake(runs):
     for user in ("nobody", "", "\0", "ü" * 300):
         shown = selectors.preview(runs[1].model_version, user, 3)
         assert (shown.is_known, shown.history, len(shown.items)) == (False, [], 3)
+
+
+def test_each_item_names_what_in_the_history_speaks_for_it(runs):
+    for run in runs[1:]:
+        shown = selectors.preview(run.model_version, "u4", 5, explain=True)
+        owned = {line.item_id: line.title for line in shown.history}
+        assert len(shown.items) == 5
+        for line in shown.items:
+            parts = [each.contribution for each in line.contributions]
+            assert parts == sorted(parts, reverse=True)
+            assert all(owned[each.item_id] == each.title for each in line.contributions)
+            *first, last = (each.title for each in line.contributions)
+            assert len(first) == 2
+            assert line.reason == f"Because of {', '.join(first)} and {last}"
+    plain = selectors.preview(runs[1].model_version, "u4", 5).items[0]
+    assert (plain.reason, plain.contributions) == (None, [])
+
+
+def test_a_page_gives_the_reasons_of_a_long_history_on_request(client, analyst, shop, runs, monkeypatch):
+    monkeypatch.setattr(previews, "LONG", 11)  # u4 has 12
+    client.force_login(analyst.user, backend="django.contrib.auth.backends.ModelBackend")
+    for address in (
+        reverse("version_detail", args=[shop.slug, runs[1].model_version.pk]) + "?user=u4",
+        reverse("compare", args=[shop.slug]) + f"?group={runs[0].group}&user=u4",
+    ):
+        page, asked = (client.get(each).content.decode() for each in (address, address + "&why=1"))
+        assert "Say why each is there" in page
+        assert 'class="why"' not in page
+        assert "Say why each is there" not in asked
+        assert 'class="why">Because of Product number' in asked
+
+
+def test_what_speaks_against_an_item_is_no_cause_and_a_note_stands_for_none(analyst, version, monkeypatch):
+    runs = start_runs(analyst, version, "popularity", "pure_svd")
+    train(*runs)
+    popularity, svd = (run.model_version for run in runs[1:])
+    for user, words in (("u4", "own history has no part"), ("nobody", "nothing is known of this shopper")):
+        for line in selectors.preview(popularity, user, 3, explain=True).items:
+            assert line.reason.startswith("Popular with everyone (")
+            assert words in line.reason
+            assert line.contributions == []
+    against = Explanation(-1.0, np.array([0], np.int32), np.array([-1.0], np.float32))
+    monkeypatch.setattr(PureSVD, "explain", lambda *_: against)
+    line = selectors.preview(svd, "u4", 1, explain=True).items[0]
+    assert (line.reason, line.contributions) == (reasons.NO_CAUSE, [])
+
+
+def test_reasons_rest_on_the_values_that_the_model_was_fitted_on(analyst, version, monkeypatch):
+    runs = start_runs(analyst, version, "biased_mf")
+    train(*runs)
+    made = runs[1].model_version
+    artifact = open_artifact(made)
+    at = artifact.user_ids.positions["u4"]
+    row = load_snapshot(version.interactions_digest).interactions.matrix()[at]
+    for line in selectors.preview(made, "u4", 5, explain=True).items:
+        expected = artifact.estimator.explain(row, artifact.item_ids.positions[line.item_id], 3)
+        assert [each.contribution for each in line.contributions] == expected.contributions.tolist()
+        assert [each.item_id for each in line.contributions] == [
+            artifact.item_ids[each] for each in expected.items.tolist()
+        ]
+    monkeypatch.setattr(reasons, "load_history", lambda *_: None)  # the data is gone: choices without stars
+    assert all(line.reason for line in selectors.preview(made, "u4", 5, explain=True).items)
 
 
 def test_without_an_item_file_ids_stand_for_titles(shop, analyst):

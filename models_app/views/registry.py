@@ -11,6 +11,7 @@ from models_app import charts
 from models_app.selectors import rows
 from models_app.selectors.comparisons import metric_groups
 from models_app.selectors.previews import preview, sample_users
+from models_app.selectors.segments import compare_segments, segment_groups
 from models_app.views.training import MAIN_METRIC, TITLES, run_name, verdict_of
 from portal.core.permissions import authorize, is_permitted
 from portal.core.requests import ShopRequest
@@ -61,9 +62,12 @@ def version_detail(request: ShopRequest, version_id: str) -> HttpResponse:
         "verdict": verdict_of(version.run),
         "metrics": version.metrics,
         "groups": metric_groups(version.metrics),
+        "segments": segment_groups(compare_segments([version.run])),
         "people": people,
         "shopper": shopper,
-        "shown": preview(version, shopper, 10) if shopper else None,
+        "shown": preview(version, shopper, 10, explain=True, at_once="why" not in request.GET)
+        if shopper
+        else None,
         "may_ask": is_permitted(request.actor, "promotions.request", request.shop),
     }
     return render(request, "models_app/version_detail.html", context)

@@ -20,6 +20,7 @@ from models_app.selectors import rows
 from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs, metric_groups
 from models_app.selectors.plans import forecast, plan_training
 from models_app.selectors.previews import preview, sample_users
+from models_app.selectors.segments import compare_segments, segment_groups
 from models_app.services import training as service
 from portal.core.errors import Conflict, InvalidInput, PortalError
 from portal.core.permissions import authorize, is_permitted
@@ -170,6 +171,7 @@ def _comparison_context(request: ShopRequest) -> dict[str, Any]:
             "comparison": comparison,
             "groups": metric_groups(row.name for row in comparison.metrics),
             "cells": {row.name: row.cells for row in comparison.metrics},
+            "segments": segment_groups(comparison.segments),
             "chart": _metric_chart(comparison, baseline),
             "best": best,
             "verdict": verdict_of(best),
@@ -198,7 +200,8 @@ def _try_a_shopper(request: ShopRequest, runs: list[TrainingRun]) -> dict[str, A
         return {"shopper": None}
     people = sample_users(versions[0], 6)
     shopper = request.GET.get("user", "")[:256] or (people[len(people) // 2] if people else "")
-    lists = [(version, preview(version, shopper, 5)) for version in versions]
+    at_once = "why" not in request.GET
+    lists = [(each, preview(each, shopper, 5, explain=True, at_once=at_once)) for each in versions]
     return {"shopper": shopper, "people": people, "history": lists[0][1], "lists": lists}
 
 
@@ -254,6 +257,7 @@ def _run_context(request: ShopRequest, run: TrainingRun) -> dict[str, Any]:
         "curve": charts.curve_figure(run.curve) if len(run.curve) > 1 else None,
         "metrics": run.metrics,
         "groups": metric_groups(run.metrics),
+        "segments": segment_groups(compare_segments([run])),
         "log": run.log.splitlines()[-200:],
         "may_cancel": is_permitted(request.actor, "training.run", request.shop),
         "may_ask": is_permitted(request.actor, "promotions.request", request.shop),
