@@ -1,6 +1,7 @@
 """Lists for many users in one request, as a mail to all shoppers needs them.
 
-What it asks is the same for all of them; each list has a recommendation_id of its own. A batch neither
+What it asks is the same for all of them; each list has a recommendation_id of its own, which says that it is
+of a batch: nobody counts it as given out to a shopper, so its clicks must not count either. A batch neither
 uses nor fills the cache of lists: it would drive out what the shoppers who are there ask for.
 """
 
@@ -9,7 +10,7 @@ from typing import Any
 
 from engine.serving.answers import Answer, Request, json_answer
 from engine.serving.batch_limits import BatchRoom, check_size
-from engine.serving.counters import Served
+from engine.serving.counters import BATCH, Served
 from engine.serving.domain import Domain
 from engine.serving.requests import Query, Refusal, Wanted, check_id, read_json, read_object, read_wanted
 
@@ -37,14 +38,14 @@ class Batches:
                 results.append(
                     {
                         "user_id": user,
-                        "recommendation_id": domain.recommendation_id(variant),
+                        "recommendation_id": domain.recommendation_id(BATCH),
                         "served_by": ranked.served_by,
                         "fallback_reason": ranked.fallback_reason,
                         "items": domain.items(ranked),
                     }
                 )
                 if not request.is_probe:
-                    domain.counters.count(Served.of(ranked, variant, took_s))
+                    domain.counters.count(Served.of(ranked, variant, took_s, BATCH))
         took_ms = round((perf_counter() - request.started) * 1000, 2)
         return json_answer(
             {**domain.facts, "variant": variant, "took_ms": took_ms, "results": results},

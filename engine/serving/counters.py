@@ -22,6 +22,8 @@ VARIANTS_MAX = 8
 OTHER = "other"
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 OUTCOMES = ("ok", "empty")
+# What asked for a list: one shopper's visit, or a request for many, which says nothing of how shoppers fare.
+LIST, BATCH, INFERENCE = ENDPOINTS = ("list", "batch", "inference")
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Served:
     dropped: int
     total_s: float
     model_s: float | None = None
+    endpoint: str = LIST
 
     @classmethod
-    def of(cls, ranked: RankedList, variant: str, total_s: float) -> "Served":
+    def of(cls, ranked: RankedList, variant: str, total_s: float, endpoint: str) -> "Served":
         """Take a list as it was made."""
         facts = (len(ranked.items), ranked.is_short, ranked.dropped)
-        return cls(variant, ranked.served_by, ranked.fallback_reason, *facts, total_s, ranked.model_s)
+        reason = ranked.fallback_reason
+        return cls(variant, ranked.served_by, reason, *facts, total_s, ranked.model_s, endpoint)
 
 
 class Counters:
@@ -54,18 +58,22 @@ class Counters:
         place = ("shop", "placement", "release")
         self._place = (config.shop, config.deployment_id, config.release_id)
         self._variants: set[str] = set()
-        self._lists_of: dict[tuple[str, str, str], Counter] = {}  # looking labels up costs more than counting
+        # Looking labels up costs more than counting.
+        self._lists_of: dict[tuple[str, str, str, str], Counter] = {}
 
         def counter(name: str, what: str, *more: str) -> Counter:
             return Counter(name, what, (*place, *more), registry=self.registry)
 
         self._lists = counter(
-            "aisle_recommendations_total", "Lists answered.", "variant", "served_by", "outcome"
+            "aisle_recommendations_total", "Lists answered.", "endpoint", "variant", "served_by", "outcome"
         )
         self._fallback = counter(
-            "aisle_fallback_total", "Lists not made by this release's model for this user.", "reason"
+            "aisle_fallback_total",
+            "Lists not made by this release's model for this user.",
+            *("endpoint", "reason"),
         )
-        self._empty = counter("aisle_empty_total", "Lists without any item.").labels(*self._place)
+        empty = counter("aisle_empty_total", "Lists without any item.", "endpoint")
+        self._empty = {each: empty.labels(*self._place, each) for each in ENDPOINTS}
         self._short = counter(
             "aisle_short_lists_total", "Lists shorter than asked although items remained."
         ).labels(*self._place)
@@ -96,11 +104,12 @@ class Counters:
             *self._place, config.digest, config.algorithm, config.model, str(config.model_version)
         ).set(1)
         for outcome in OUTCOMES:
-            self._lists.labels(*self._place, "stable", config.algorithm, outcome)
+            self._lists.labels(*self._place, LIST, "stable", config.algorithm, outcome)
 
     def count(self, served: Served) -> None:
         """Count one list."""
-        kind = (self._known(served.variant), served.served_by, OUTCOMES[not served.n_items])
+        outcome = OUTCOMES[not served.n_items]
+        kind = (served.endpoint, self._known(served.variant), served.served_by, outcome)
         lists = self._lists_of.get(kind)
         if lists is None:
             lists = self._lists_of[kind] = self._lists.labels(*self._place, *kind)
@@ -109,9 +118,9 @@ class Counters:
         if served.model_s is not None:
             self._model.observe(served.model_s)
         if served.fallback_reason is not None:
-            self._fallback.labels(*self._place, served.fallback_reason).inc()
+            self._fallback.labels(*self._place, served.endpoint, served.fallback_reason).inc()
         if not served.n_items:
-            self._empty.inc()
+            self._empty[served.endpoint].inc()
         if served.is_short:
             self._short.inc()
         if served.dropped:

@@ -13,7 +13,7 @@ from typing import Any
 from engine.serving.answers import Answer, Request, json_answer
 from engine.serving.batch_limits import BatchRoom, check_size
 from engine.serving.config import ServingConfig
-from engine.serving.counters import Counters, Served
+from engine.serving.counters import INFERENCE, Counters, Served
 from engine.serving.domain import DIRECT
 from engine.serving.model import ServedModel
 from engine.serving.ranking import RankedList, Ranker
@@ -129,7 +129,7 @@ class InferenceProtocol:
         if not request.is_probe:
             variant = request.header(b"x-aisle-variant") or DIRECT
             for row in rows:
-                self.counters.count(Served.of(row, variant, took_s))
+                self.counters.count(Served.of(row, variant, took_s, INFERENCE))
         return json_answer(answer, headers=[(b"x-release-id", self.config.release_id.encode())])
 
     def _names(self, row: RankedList, width: int) -> list[str]:

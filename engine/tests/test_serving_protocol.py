@@ -173,10 +173,24 @@ def test_large_batches_of_both_endpoints_share_four_places(tmp_path: Path) -> No
     assert [status for status, _, _ in small] == [200] * 8, "made in one turn: nobody waits for them"
 
 
-def test_every_row_of_a_batch_is_counted(server: RunningServer) -> None:
-    before = server.metric("aisle_recommendations_total")
-    infer(server, {"inputs": [tensor(["u1", "u2", "nobody"])]})
-    assert server.metric("aisle_recommendations_total") == before + 3
+def test_rows_are_counted_apart_from_the_lists_that_shoppers_ask_for(server: RunningServer) -> None:
+    lists, rows = (
+        [
+            ("aisle_recommendations_total", {"endpoint": endpoint}),
+            ("aisle_fallback_total", {"endpoint": endpoint}),
+            ("aisle_empty_total", {"endpoint": endpoint}),
+        ]
+        for endpoint in ("list", "inference")
+    )
+
+    def counted(which: list[tuple[str, dict[str, str]]]) -> list[float]:
+        return [server.metric(name, **labels) for name, labels in which]
+
+    before, before_rows = counted(lists), counted(rows)
+    infer(server, {"inputs": [tensor(["u1", FILLED, "nobody"])]})
+    assert counted(lists) == before
+    found = [now - then for now, then in zip(counted(rows), before_rows, strict=True)]
+    assert found == [3, 2, 1]  # `nobody` gets best-sellers, and who has everything gets nothing
 
 
 @pytest.mark.parametrize(

@@ -408,7 +408,13 @@ def test_unknown_shoppers_share_one_kept_list(server: RunningServer) -> None:
 def test_a_batch_holds_the_lists_of_all_its_users(server: RunningServer) -> None:
     users = [*USERS[:40], "nobody", FILLED]
     body = {"users": users, "exclude": ["i3"], "filters": {"price_max": 30}}
+    shoppers, lists = (
+        server.metric("aisle_recommendations_total", endpoint=endpoint) for endpoint in ("list", "batch")
+    )
     reply = server.ask("/s/d/recommendations/batch?k=4", body, headers={"x-aisle-variant": "stable"})
+    # Whom a batch names says nothing of how the shoppers fare who come.
+    assert server.metric("aisle_recommendations_total", endpoint="list") == shoppers
+    assert server.metric("aisle_recommendations_total", endpoint="batch") == lists + len(users)
     assert reply.status == 200
     answer = reply.json
     assert (answer["release_id"], answer["model_version"], answer["variant"]) == ("rel_1", "17", "stable")
@@ -417,5 +423,6 @@ def test_a_batch_holds_the_lists_of_all_its_users(server: RunningServer) -> None
         alone = server.recommend(each["user_id"], "&k=4", {"exclude": ["i3"], "filters": {"price_max": 30}})
         assert [item["item_id"] for item in each["items"]] == alone.items
         assert each["fallback_reason"] == alone.json["fallback_reason"]
-        assert read(KEY, each["recommendation_id"]).release == "rel_1"
+        signed = read(KEY, each["recommendation_id"])
+        assert (signed.release, signed.variant) == ("rel_1", "batch")
     assert len({each["recommendation_id"] for each in answer["results"]}) == len(users)

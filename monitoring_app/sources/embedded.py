@@ -1,7 +1,6 @@
 """The embedded source: ask each model server for `/metrics` and keep the counters in PostgreSQL."""
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Set
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,8 +9,12 @@ from monitoring_app.services.metrics import Totals
 from monitoring_app.sources.servers import connected
 
 TIMEOUT_S = 1.0
-ARM_FAILED = "arm_failed"
-SHADOW = "shadow"  # the variant that a gateway says with a copy of a request
+SHADOW = ("variant", "shadow")  # what a gateway says with a copy of a request
+# A request for many goes whole to one arm, and its users are whom somebody wrote down, not who came.
+FOR_MANY = frozenset({("endpoint", "batch"), ("endpoint", "inference")})
+# Answers for an arm that failed are that arm's trouble, not this release's.
+ARM_FAILED = ("reason", "arm_failed")
+NONE: frozenset[tuple[str, str]] = frozenset()
 
 
 class EmbeddedSource:
@@ -28,11 +31,10 @@ def totals_of(text: str, release_id: str, endpoint: str) -> Totals:
     families = list(text_string_to_metric_families(text))
     started = _sum(families, "process_start_time_seconds")
     counts = {
-        "answers": int(_sum(families, "aisle_recommendations_total")),
-        # Answers for an arm that failed are that arm's trouble, not this release's.
-        "fallbacks": int(_sum(families, "aisle_fallback_total", but_not={"reason": ARM_FAILED})),
-        "copies": int(_sum(families, "aisle_recommendations_total", only={"variant": SHADOW})),
-        "empty": int(_sum(families, "aisle_empty_total")),
+        "answers": int(_sum(families, "aisle_recommendations_total", but_not=FOR_MANY)),
+        "fallbacks": int(_sum(families, "aisle_fallback_total", but_not=FOR_MANY | {ARM_FAILED})),
+        "copies": int(_sum(families, "aisle_recommendations_total", only={SHADOW}, but_not=FOR_MANY)),
+        "empty": int(_sum(families, "aisle_empty_total", but_not=FOR_MANY)),
     }
     return Totals(release_id, f"server {endpoint}", f"{started:.2f}", counts)
 
@@ -41,15 +43,13 @@ def _sum(
     families: Iterable[Metric],
     name: str,
     *,
-    only: Mapping[str, str] = MappingProxyType({}),
-    but_not: Mapping[str, str] = MappingProxyType({}),
+    only: Set[tuple[str, str]] = NONE,
+    but_not: Set[tuple[str, str]] = NONE,
 ) -> float:
     """Add a counter up over its labels: those that have all of `only` and none of `but_not`."""
     return sum(
         sample.value
         for family in families
         for sample in family.samples
-        if sample.name == name
-        and only.items() <= sample.labels.items()
-        and not but_not.items() & sample.labels.items()
+        if sample.name == name and only <= sample.labels.items() and not but_not & sample.labels.items()
     )

@@ -122,15 +122,21 @@ def test_old_points_are_pruned_by_their_width(release):
 
 def test_a_model_servers_counters_are_read_from_prometheus_text():
     text = """# TYPE aisle_recommendations_total counter
-aisle_recommendations_total{variant="canary",served_by="als",outcome="ok"} 60.0
-aisle_recommendations_total{variant="shadow",served_by="als",outcome="ok"} 30.0
-aisle_recommendations_total{variant="canary",served_by="popularity",outcome="ok"} 10.0
+aisle_recommendations_total{endpoint="list",variant="canary",served_by="als",outcome="ok"} 60.0
+aisle_recommendations_total{endpoint="list",variant="shadow",served_by="als",outcome="ok"} 30.0
+aisle_recommendations_total{endpoint="list",variant="canary",served_by="popularity",outcome="ok"} 10.0
+aisle_recommendations_total{endpoint="batch",variant="canary",served_by="popularity",outcome="ok"} 1000.0
+aisle_recommendations_total{endpoint="inference",variant="shadow",served_by="als",outcome="empty"} 500.0
 # TYPE aisle_fallback_total counter
-aisle_fallback_total{reason="unknown_user"} 10.0
-aisle_fallback_total{reason="arm_failed"} 7.0
+aisle_fallback_total{endpoint="list",reason="unknown_user"} 10.0
+aisle_fallback_total{endpoint="list",reason="arm_failed"} 7.0
+aisle_fallback_total{endpoint="batch",reason="unknown_user"} 1000.0
+# TYPE aisle_empty_total counter
+aisle_empty_total{endpoint="list"} 2.0
+aisle_empty_total{endpoint="inference"} 500.0
 # TYPE process_start_time_seconds gauge
 process_start_time_seconds 1.7e9
 """
     totals = totals_of(text, "rel_1", "127.0.0.1:1")
-    assert totals.counts == {"answers": 100, "fallbacks": 10, "empty": 0, "copies": 30}
+    assert totals.counts == {"answers": 100, "fallbacks": 10, "empty": 2, "copies": 30}
     assert totals.counting_since == "1700000000.00"
