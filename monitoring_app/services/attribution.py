@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from deployments_app.gateway_wire import VARIANTS
 from deployments_app.models import Release
 from deployments_app.recommendation_keys import recommendation_keys
 from engine.serving.attribution import Attribution, claimed_release, read
@@ -22,12 +23,22 @@ SAYS = {
 
 @dataclass(frozen=True)
 class Credit:
-    """The list that an event goes back to; is_in_time: it still speaks for it."""
+    """The list that an event goes back to.
+
+    is_in_time: it comes within the placement's window. is_a_shoppers: the gateway gave the list out to a
+    shopper of an arm; a preview, a shadow's copy, a comparison and a batch are nobody's visit.
+    """
 
     release_id: str
     deployment_id: str
     served_at: datetime
     is_in_time: bool
+    is_a_shoppers: bool
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether the event speaks for its list."""
+        return self.is_in_time and self.is_a_shoppers
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,8 @@ class Attributor:
         is_purchase = event.type in ("purchase-complete", "add-to-cart")
         window = known.purchase_window if is_purchase else known.click_window
         is_in_time = event.occurred_at - served.served_at <= window
-        return Credit(release_id, known.deployment_id, served.served_at, is_in_time)
+        is_a_shoppers = served.variant in VARIANTS
+        return Credit(release_id, known.deployment_id, served.served_at, is_in_time, is_a_shoppers)
 
 
 def _claimed(recommendation_id: str) -> str | None:

@@ -166,7 +166,7 @@ def _count_outcomes(kept: list[tuple[ShopEvent, Credit | None]], now: datetime) 
     """Note what became of each list the first time, and add that to the sums of its release."""
     rows: dict[tuple[str, str], tuple[ListOutcome, str]] = {}
     for event, credit in kept:
-        if credit is None or not credit.is_in_time:
+        if credit is None or not credit.counts:
             continue
         digest = hashlib.sha256(event.recommendation_id.encode()).hexdigest()
         for kind in SAYS.get(event.type, ()):

@@ -44,13 +44,11 @@ def sender(world):
     return Program(world.admin, world.shop, ["events:write"])
 
 
-def list_of(release, *, ago_s=60.0, key=None):
+def list_of(release, *, ago_s=60.0, key=None, variant="stable"):
     """A recommendation_id as the release's model server signs it."""
     served_ms = int((timezone.now() - timedelta(seconds=ago_s)).timestamp() * 1000)
     key = (key or recommendation_key(release.pk)).encode()
-    return issue(
-        key, release=release.pk, deployment=release.deployment_id, variant="stable", now_ms=served_ms
-    )
+    return issue(key, release=release.pk, deployment=release.deployment_id, variant=variant, now_ms=served_ms)
 
 
 def event(number=1, kind="recommendation-click", **fields):
@@ -171,6 +169,21 @@ def test_what_comes_after_the_window_is_kept_but_speaks_for_no_list(world, relea
     FeedbackWindow.objects.create(deployment=world.deployment, click_s=3600, purchase_s=60)
     send(sender, event(4, recommendation_id=list_of(release, ago_s=1900)))
     assert FeedbackEvent.objects.get(event_id="e4").is_in_time
+
+
+@pytest.mark.parametrize("variant", ["preview", "compared", "shadow", "batch", "direct"])
+def test_only_what_an_arms_shoppers_do_speaks_for_a_release(release, sender, variant):
+    shown, looked_at = list_of(release, variant="canary"), list_of(release, variant=variant)
+    body = send(
+        sender,
+        event(1, recommendation_id=shown),
+        event(2, recommendation_id=looked_at),
+        event(3, "impression", recommendation_id=looked_at, item_id=...),
+        event(4, "purchase-complete", recommendation_id=looked_at),
+    )
+    assert body["accepted"] == 4
+    assert sums() == {release.pk: (0, 1, 1, 0)}
+    assert FeedbackEvent.objects.get(event_id="e4").release_id == release.pk  # kept with whose list it was
 
 
 def test_a_click_counts_where_its_list_was_given_out(release, sender):
