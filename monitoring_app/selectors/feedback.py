@@ -1,5 +1,6 @@
 """Reads of what shoppers did with the lists of each release."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from portal.core.models import Shop
 
 KINDS = ("impressions", "seen", "clicks", "purchases")
 TOTALS = {f"all_{kind}": Sum(kind) for kind in KINDS}
+FAIR_SHARE = 0.5  # of a release's lists: so many impressions are no strays, the shop tells what was shown
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,25 @@ def window(deployment: Deployment) -> FeedbackWindow:
 
 
 def reactions_since(
-    deployment_id: str, given_out: Mapping[str, int], since: datetime, now: datetime
+    deployment_id: str,
+    given_out: Mapping[str, int],
+    since: datetime,
+    now: datetime,
+    *,
+    by_shown: bool = True,
 ) -> dict[str, Reaction]:
     """What shoppers did with the lists given out since a moment, by release.
 
-    given_out: lists that shoppers got from each release's servers in that time. Where the shop tells which
-    lists were shown, those are the exposures of every release, else the given out are. Lists given out since
-    the servers were last asked for their counts are left out on both sides.
+    given_out: lists that shoppers got from each release's servers in that time. Where the shop tells of every
+    release's lists which were shown, those are the exposures, unless by_shown is False; else the given out
+    are, of all releases. Lists given out since the servers were last asked for their counts are left out on
+    both sides.
     """
     points = _counted_points(deployment_id, width_for((now - since).total_seconds()), since)
     rows = points.values("release_id").annotate(**TOTALS).values_list("release_id", *TOTALS)
     sums = {release_id: dict(zip(KINDS, counts, strict=True)) for release_id, *counts in rows}
-    tells_impressions = any(row["impressions"] for row in sums.values())
+    shown = Counter({release_id: row["impressions"] for release_id, row in sums.items()})
+    tells_impressions = by_shown and _tells_impressions(shown, given_out)
     found = {}
     for release_id in {*given_out, *sums}:
         row = sums.get(release_id, dict.fromkeys(KINDS, 0))
@@ -110,7 +119,13 @@ def reactions_over_time(
         (release_id, int(at)): int(count)
         for release_id, at, count in counted.values_list("release_id", "place", "lists")
     }
-    tells_impressions = any(row["impressions"] for row in sums.values())
+    shown: Counter[str] = Counter()
+    given_in_all: Counter[str] = Counter()
+    for (release_id, _), row in sums.items():
+        shown[release_id] += row["impressions"]
+    for (release_id, _), count in given_out.items():
+        given_in_all[release_id] += count
+    tells_impressions = _tells_impressions(shown, given_in_all)
     found: dict[str, list[ReactionsAt]] = {}
     for release_id, at in sorted({*given_out, *sums}):
         row = sums.get((release_id, at), dict.fromkeys(KINDS, 0))
@@ -119,6 +134,17 @@ def reactions_over_time(
             began = since + timedelta(seconds=at * bucket_s)
             found.setdefault(release_id, []).append(ReactionsAt(began, reaction))
     return bucket_s, found
+
+
+def _tells_impressions(shown: Mapping[str, int], given_out: Mapping[str, int]) -> bool:
+    """Tell whether impressions can be the exposures: of every release's lists, a fair share was shown.
+
+    One stray impression would make the clicked lists all the exposures there are, and every click rate 100 %.
+    """
+    counted = {release_id: lists for release_id, lists in given_out.items() if lists}
+    return bool(counted) and all(
+        shown.get(release_id, 0) >= FAIR_SHARE * lists for release_id, lists in counted.items()
+    )
 
 
 def _reaction(row: Mapping[str, int], given_out: int, is_shown: bool) -> Reaction:
@@ -134,10 +160,10 @@ def _counted_points(deployment_id: str, width_s: int, since: datetime) -> QueryS
     return points.alias(counted_at=Subquery(asked)).filter(Q(counted_at=None) | Q(at__lt=F("counted_at")))
 
 
-def usual_reaction(deployment_id: str, release_id: str, now: datetime) -> Reaction:
+def usual_reaction(deployment_id: str, release_id: str, now: datetime, *, by_shown: bool = True) -> Reaction:
     """What shoppers did with the lists of one release during the last day."""
     since = now - timedelta(days=1)
     points = MetricPoint.objects.filter(release_id=release_id, width_s=60, at__gte=since)
     given_out = points.aggregate(sum=Sum(F("answers") - F("copies")))["sum"] or 0
-    found = reactions_since(deployment_id, {release_id: given_out}, since, now)
+    found = reactions_since(deployment_id, {release_id: given_out}, since, now, by_shown=by_shown)
     return found[release_id]

@@ -65,12 +65,19 @@ def judge_rollout(rollout: Rollout, now: datetime) -> None:
 def _reactions(
     rollout: Rollout, canary: ArmNumbers, stable: ArmNumbers | None, now: datetime
 ) -> Reactions | None:
-    """Read what shoppers did with both arms' lists since the step began."""
+    """Read what shoppers did with both arms' lists since the step began, and usually do.
+
+    All three by what was shown, or all three by what was given out: else they could not be compared.
+    """
     if stable is None or rollout.from_release_id is None or rollout.step_started_at is None:
         return None
     if rollout.weight_pct == 0:  # nobody sees the new release's lists, so nobody can click them
         return None
     given_out = {rollout.release_id: canary.to_shoppers, rollout.from_release_id: stable.to_shoppers}
-    found = reactions_since(rollout.deployment_id, given_out, rollout.step_started_at, now)
-    usual = usual_reaction(rollout.deployment_id, rollout.from_release_id, now)
-    return Reactions(found[rollout.release_id], found[rollout.from_release_id], usual)
+    place, live = rollout.deployment_id, rollout.from_release_id
+    for by_shown in (True, False):
+        found = reactions_since(place, given_out, rollout.step_started_at, now, by_shown=by_shown)
+        usual = usual_reaction(place, live, now, by_shown=by_shown)
+        if found[live].is_shown == usual.is_shown:
+            break
+    return Reactions(found[rollout.release_id], found[live], usual)

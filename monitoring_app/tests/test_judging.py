@@ -125,13 +125,53 @@ def test_a_mirrored_release_is_not_judged_by_clicks_it_cannot_get(rollout):
     ]
 
 
-def test_lists_that_were_shown_are_the_exposures_where_the_shop_tells(rollout):
-    stable, now = rollout.from_release, timezone.now()
-    shown = [list_of(stable) for _ in range(10)]
-    batch = [event(n, "impression", recommendation_id=each, item_id=...) for n, each in enumerate(shown)]
-    take_events(rollout.admin, rollout.shop, [*batch, event("c", recommendation_id=shown[0])])
+def show(rollout, release, count):
+    lists = [list_of(release, ago_s=30.0) for _ in range(count)]
+    batch = [
+        event(f"shown {release.number} {n}", "impression", recommendation_id=each, item_id=...)
+        for n, each in enumerate(lists)
+    ]
+    assert take_events(rollout.admin, rollout.shop, batch).accepted == count
+    return lists
+
+
+def test_lists_that_were_shown_are_the_exposures_where_the_shop_tells_it_of_both_arms(rollout):
+    stable, canary, now = rollout.from_release, rollout.release, timezone.now()
+    lists = show(rollout, stable, 500)
+    take_events(rollout.admin, rollout.shop, [event("c", recommendation_id=lists[0])])
     since = now - timedelta(minutes=5)
-    found = reactions_since(rollout.deployment_id, {stable.pk: 1000, rollout.release_id: 200}, since, now)
-    assert (found[stable.pk].exposures, found[stable.pk].clicks) == (10, 1)
-    assert found[rollout.release_id].exposures == 0
-    assert usual_reaction(rollout.deployment_id, stable.pk, now).ctr == 0.1
+
+    def exposures():
+        found = reactions_since(rollout.deployment_id, {stable.pk: 1000, canary.pk: 200}, since, now)
+        return [(found[each.pk].exposures, found[each.pk].clicks) for each in (stable, canary)]
+
+    assert exposures() == [(1000, 1), (200, 0)]  # nothing is told of the canary's
+    show(rollout, canary, 99)
+    assert exposures() == [(1000, 1), (200, 0)]
+    show_one_more = [event("one more", "impression", recommendation_id=list_of(canary), item_id=...)]
+    take_events(rollout.admin, rollout.shop, show_one_more)
+    assert exposures() == [(500, 1), (100, 0)]
+    assert usual_reaction(rollout.deployment_id, stable.pk, now).ctr == 1 / 500
+
+
+def test_a_stray_impression_hides_no_lost_clicks(rollout):
+    click(rollout, rollout.from_release, 300)
+    click(rollout, rollout.release, 2)
+    show(rollout, rollout.from_release, 1)
+    verdict, checks = judged(rollout)
+    assert verdict == "fail"
+    assert (checks["ctr"]["value"], checks["ctr"]["stable"]) == (1.0, 30.0)
+
+
+def test_what_is_usual_is_reckoned_as_the_step_is(rollout):
+    """The shop tells what is shown since this step only: the day before is no measure of shown lists."""
+    older = timezone.now() - timedelta(hours=3)
+    MetricPoint.objects.create(
+        deployment=rollout.deployment, release=rollout.from_release, width_s=60, at=older, answers=10_000
+    )
+    show(rollout, rollout.from_release, 900)
+    show(rollout, rollout.release, 180)
+    click(rollout, rollout.from_release, 100)
+    click(rollout, rollout.release, 20)
+    _, checks = judged(rollout)
+    assert (checks["ctr"]["value"], checks["ctr"]["n"]) == (10.0, 200)

@@ -154,7 +154,7 @@ def test_what_shoppers_did_is_told_by_release_with_its_interval(client, world):
     arms = client.get(path, headers={"X-Aisle-Shop": world.shop.slug}).json()["arms"]
     assert [arm["feedback"]["ctr"] for arm in arms] == [0.5, 0.1]
     assert arms[0]["feedback"]["ctr_interval"] == pytest.approx([0.399, 0.601], abs=1e-3)
-    FeedbackPoint.objects.update(impressions=1)
+    FeedbackPoint.objects.update(impressions=45)  # of 90 lists, and of 10
     assert "that the shop says were shown" in show(client, world, part=True)
 
 
