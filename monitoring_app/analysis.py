@@ -12,7 +12,7 @@ from typing import Any
 
 from monitoring_app.business_checks import check_clicks, check_purchases
 from monitoring_app.checks import FAIL, INCONCLUSIVE, NOT_ENOUGH, PASS, Check, Facts
-from monitoring_app.parity_check import check_parity
+from monitoring_app.parity_check import check_parity, check_servers
 from monitoring_app.shadow_checks import (
     check_overlap,
     check_pair_errors,
@@ -28,6 +28,7 @@ from monitoring_app.technical_checks import (
 )
 
 CHECKS: tuple[Callable[[Facts], Check | None], ...] = (
+    check_servers,
     check_answers,
     check_errors,
     check_clicks,

@@ -1,11 +1,13 @@
 """What a check of a step looks at and what it says. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from deployments_app.gateway_report import Pairs
 from deployments_app.plan_rules import Checks
 from monitoring_app.selectors import ArmNumbers
 from monitoring_app.selectors.feedback import Reaction
+from monitoring_app.silence import Silence
 from portal.core import figures
 
 PASS, FAIL, INCONCLUSIVE, NOT_ENOUGH = "pass", "fail", "inconclusive", "not_enough_data"
@@ -43,6 +45,7 @@ class Facts:
     parity: Parity | None = None  # None: not compared yet
     slack: float = 1.0  # times the latency allowed: more where stable's answers are of another time
     pairs: Pairs | None = None  # of a shadow: both releases asked for the same shoppers
+    silent: Sequence[Silence] = ()  # servers of either release whose answers nobody counts or compares
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitoring_app.selectors import WINDOWS_S, Series, live_deployment, series
+from monitoring_app.selectors.consistency import silences
 from monitoring_app.selectors.feedback import reactions_over_time, reactions_since
 from portal.core.api import ApiView
 from portal.core.errors import InvalidInput
@@ -73,12 +74,22 @@ class ArmSerializer(serializers.Serializer):
         return arm.total.latency_ms(0.99)
 
 
+class SilenceSerializer(serializers.Serializer):
+    """A server of the live or the new release that cannot be asked: nobody counts what it answers."""
+
+    release_id = serializers.CharField()
+    server = serializers.CharField()
+    since = serializers.DateTimeField()
+    reason = serializers.CharField()
+
+
 class LiveNumbersSerializer(serializers.Serializer):
     deployment = serializers.CharField()
     window_s = serializers.IntegerField()
     feedback_bucket_s = serializers.IntegerField(help_text="Seconds between two of feedback_over_time.")
     as_of = serializers.DateTimeField()
     arms = ArmSerializer(many=True)
+    silent = SilenceSerializer(many=True)
 
 
 class LiveNumbersView(ApiView):
@@ -105,6 +116,7 @@ class LiveNumbersView(ApiView):
             "feedback_bucket_s": bucket_s,
             "as_of": now,
             "arms": arms,
+            "silent": silences(deployment.pk, {deployment.stable_id, deployment.canary_id}),
         }
         return Response(
             LiveNumbersSerializer(body, context={"reactions": reactions, "over_time": over_time}).data

@@ -19,6 +19,7 @@ class ConsistencyWatch(Leased):
     deployment = models.OneToOneField(Deployment, models.CASCADE, related_name="+")
     checked_for = models.CharField(max_length=100, blank=True)  # the releases that served when it last did
     is_asked = models.BooleanField(default=False)  # a person wants to know now
+    silent = models.JSONField(default=list)  # servers that could not be compared, as `silence` writes them
 
     def __str__(self) -> str:
         return f"consistency of {self.deployment}"

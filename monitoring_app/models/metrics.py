@@ -87,7 +87,7 @@ class Collector(Leased):
     id = PrefixedIdField("col")
     deployment = models.OneToOneField(Deployment, models.CASCADE, related_name="+")
     collected_at = models.DateTimeField(null=True)
-    problem = models.CharField(max_length=300, blank=True)
+    silent = models.JSONField(default=list)  # servers that did not answer last time, as `silence` writes them
 
     def __str__(self) -> str:
         return f"collector of {self.deployment}"

@@ -1,12 +1,15 @@
 """Reads of consistency checks and alerts."""
 
+from collections.abc import Collection
 from datetime import datetime
+from itertools import chain
 
 from django.db.models import QuerySet
 
 from deployments_app.models import Deployment
 from monitoring_app.checks import Parity
-from monitoring_app.models import Alert, ConsistencyCheck
+from monitoring_app.models import Alert, Collector, ConsistencyCheck, ConsistencyWatch
+from monitoring_app.silence import Silence, read_silences
 from portal.core.actors import Actor
 from portal.core.models import Shop
 from portal.core.permissions import authorize, is_permitted
@@ -33,6 +36,19 @@ def parity_since(release_id: str, since: datetime) -> Parity | None:
     told = newest.differences[0] if newest.differences else None
     said = f"{told['server']}: {told['sentence']}" if told else ""
     return Parity(newest.compared, newest.agreeing, said)
+
+
+def silences(deployment_id: str, release_ids: Collection[str | None]) -> list[Silence]:
+    """List the servers of these releases that could not be asked or compared, longest first."""
+    rows = [
+        *Collector.objects.filter(deployment_id=deployment_id).values_list("silent", flat=True),
+        *ConsistencyWatch.objects.filter(deployment_id=deployment_id).values_list("silent", flat=True),
+    ]
+    found: dict[str, Silence] = {}
+    for each in sorted(read_silences(chain.from_iterable(rows)), key=lambda each: each.since):
+        if each.release_id in release_ids:
+            found.setdefault(each.server, each)
+    return list(found.values())
 
 
 def alerts(actor: Actor, shop: Shop) -> QuerySet[Alert]:

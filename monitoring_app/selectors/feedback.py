@@ -148,6 +148,8 @@ def _tells_impressions(shown: Mapping[str, int], given_out: Mapping[str, int]) -
 
 
 def _reaction(row: Mapping[str, int], given_out: int, is_shown: bool) -> Reaction:
+    if not given_out:  # nobody has counted the lists: those that were clicked are no measure of them
+        return Reaction(is_shown=is_shown)
     # Of the bucket in which the servers were asked, more can be known than they had counted.
     lists = row["seen"] if is_shown else max(given_out, row["seen"])
     return Reaction(lists, row["clicks"], row["purchases"], is_shown)

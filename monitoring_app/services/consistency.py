@@ -14,6 +14,7 @@ from models_app.selectors import registry_lists
 from monitoring_app.consistency import Ranked, difference
 from monitoring_app.models import ConsistencyCheck, ConsistencyWatch
 from monitoring_app.services.alerts import raise_alert, resolve_alert
+from monitoring_app.silence import still_silent
 from monitoring_app.sources.servers import Server, ServerAway, connected
 from portal.core import figures
 from portal.core.actors import Actor
@@ -40,7 +41,7 @@ class Found:
     compared: int = 0
     agreeing: int = 0
     differences: list[dict[str, Any]] = field(default_factory=list)
-    away: list[str] = field(default_factory=list)
+    away: list[tuple[str, str]] = field(default_factory=list)  # (server, why)
 
 
 def ask_for_check(actor: Actor, shop: Shop, deployment_id: str) -> ConsistencyWatch:
@@ -75,16 +76,16 @@ def check_consistency(watch_id: str) -> None:
     deployment = Deployment.objects.select_related("shop", "stable", "canary").get(pk=watch.deployment_id)
     key = _key(deployment)
     trigger = "person" if watch.is_asked else "hourly" if watch.checked_for == key else "change"
-    complete, found = True, []
+    complete, found, silent = True, [], []
     for each in _serving(deployment):
         seen = compare_release(each, deployment)
         complete &= seen is not None and not seen.away
+        silent += [(each.pk, *away) for away in (seen.away if seen is not None else [])]
         if seen is not None and (seen.compared or seen.differences):
             found.append(_store(deployment, each, trigger, seen))
     _tell(deployment, found)
     done = {"checked_for": key, "is_asked": False} if complete else {}
-    if done:
-        claimed.rows().update(**done)
+    claimed.rows().update(silent=still_silent(watch.silent, silent, timezone.now()), **done)
     is_wrong = not all(each.is_consistent for each in found)
     release(claimed, due_in_s=AGAIN_S if not complete else WHILE_WRONG_S if is_wrong else EVERY_S)
     old = timezone.now() - KEPT_FOR
@@ -109,7 +110,7 @@ def compare_release(served: Release, deployment: Deployment) -> Found | None:
             with connected(endpoint) as server:
                 _compare_server(server, served, path, expected, found)
         except ServerAway as error:
-            found.away.append(f"{endpoint}: {error}")
+            found.away.append((endpoint, str(error)))
     return found
 
 

@@ -11,7 +11,7 @@ from deployments_app.services.verdicts import record_verdict
 from monitoring_app.analysis import judge
 from monitoring_app.checks import Facts, Reactions
 from monitoring_app.selectors import ArmNumbers, numbers_since, pairs_of
-from monitoring_app.selectors.consistency import parity_since
+from monitoring_app.selectors.consistency import parity_since, silences
 from monitoring_app.selectors.feedback import reactions_since, usual_reaction
 
 JUDGE_EVERY = timedelta(seconds=1)
@@ -47,6 +47,8 @@ def judge_rollout(rollout: Rollout, now: datetime) -> None:
     stable = None
     if rollout.from_release_id is not None and rollout.weight_pct < 100:
         stable = numbers_since(rollout.from_release_id, rollout.step_started_at, now)
+    asked = [rollout.release_id] if stable is None else [rollout.release_id, rollout.from_release_id]
+    silent = silences(rollout.deployment_id, asked)
     verdict, checks = judge(
         Facts(
             canary=canary,
@@ -54,9 +56,11 @@ def judge_rollout(rollout: Rollout, now: datetime) -> None:
             min_answers=step.min_answers,
             since_s=(now - rollout.step_started_at).total_seconds(),
             limits=plan.checks,
-            reactions=_reactions(rollout, canary, stable, now),
+            # What is not counted has no share that was clicked.
+            reactions=None if silent else _reactions(rollout, canary, stable, now),
             parity=parity_since(rollout.release_id, rollout.created_at),
             pairs=pairs_of(rollout.pk) if step.mirror_pct else None,
+            silent=silent,
         )
     )
     record_verdict(rollout.pk, rollout.step, verdict, checks)

@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring_app.analysis import judge
-from monitoring_app.checks import Facts
+from monitoring_app.checks import Facts, Parity
 from monitoring_app.histograms import add, from_cumulative, quantile
 from monitoring_app.intervals import answers_to_prove, newcombe, wilson
 from monitoring_app.selectors import ArmNumbers
 from portal.core import figures
 
+SAME = Parity(320, 320)
 FAST = {"5": 95, "10": 5}
 SLOW = {"5": 10, "10": 0, "25": 0, "50": 90}
 
@@ -22,7 +23,7 @@ def arm(requests=1000, errors=0, latency=None, answers=None, empty=0, fallbacks=
 
 
 def verdict_of(canary, stable, min_answers=100, since_s=60):
-    verdict, checks = judge(Facts(canary, stable, min_answers, since_s))
+    verdict, checks = judge(Facts(canary, stable, min_answers, since_s, parity=SAME))
     return verdict, {check["name"]: check for check in checks}
 
 

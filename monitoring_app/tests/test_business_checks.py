@@ -9,6 +9,7 @@ from monitoring_app.checks import Facts, Reactions
 from monitoring_app.intervals import newcombe, sample_needed
 from monitoring_app.selectors import ArmNumbers
 from monitoring_app.selectors.feedback import Reaction
+from monitoring_app.tests.test_analysis import SAME
 
 USUAL = (5_000, 100_000)  # 5 %
 
@@ -57,7 +58,7 @@ def facts(canary, stable, usual=None, limits=None):
     answers = ArmNumbers(requests=canary.exposures, answers=canary.exposures, latency={"5": canary.exposures})
     others = ArmNumbers(requests=stable.exposures, answers=stable.exposures, latency={"5": stable.exposures})
     found = Reactions(canary, stable, usual or stable)
-    return Facts(answers, others, 100, 600, limits or Checks(), found)
+    return Facts(answers, others, 100, 600, limits or Checks(), found, parity=SAME)
 
 
 def test_a_shop_that_sends_nothing_is_judged_as_before():

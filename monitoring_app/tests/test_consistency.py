@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import escape
 
 from deployments_app.models import Release, Workload
 from deployments_app.tests.factories import World, make_world, stored_artifact
@@ -13,9 +14,10 @@ from engine.tests.serving_process import SmallArtifact, running, server_config
 from monitoring_app.analysis import judge
 from monitoring_app.checks import Facts, Parity
 from monitoring_app.consistency import Ranked, difference
-from monitoring_app.models import Alert, ConsistencyCheck, ConsistencyWatch
+from monitoring_app.models import Alert, Collector, ConsistencyCheck, ConsistencyWatch
 from monitoring_app.selectors import ArmNumbers
-from monitoring_app.selectors.consistency import parity_since
+from monitoring_app.selectors.consistency import parity_since, silences
+from monitoring_app.services.collecting import collect
 from monitoring_app.services.consistency import check_consistency, notice_change
 from portal.core.models import Event
 from portal.core.storage import store_tree, tree_path
@@ -46,7 +48,11 @@ def test_a_step_fails_when_its_release_does_not_answer_as_registered():
     def of(parity):
         return judge(Facts(canary=arm, stable=arm, min_answers=100, since_s=60, parity=parity))
 
-    assert of(None)[0] == of(Parity(64, 64))[0] == "pass"
+    verdict, checks = of(None)
+    assert verdict == "not_enough_data"
+    (told,) = (each["sentence"] for each in checks if each["name"] == "parity")
+    assert told == "its servers have not been compared with the registry yet"
+    assert of(Parity(64, 64))[0] == "pass"
     verdict, checks = of(Parity(64, 63, "127.0.0.1:1: at rank 1 b instead of a"))
     assert verdict == "fail"
     assert "63 of 64" in next(each["sentence"] for each in checks if each["name"] == "parity")
@@ -114,7 +120,7 @@ def test_every_server_is_compared_and_one_that_differs_is_told_until_it_is_mende
         assert parity_since(release.pk, since).agreeing == bad.agreeing
 
         client.force_login(world.viewer.user)
-        with django_assert_max_num_queries(13):
+        with django_assert_max_num_queries(15):
             shown = client.get(reverse("consistency", args=[world.shop.slug, world.deployment.pk]))
         assert "do not answer as the registry does" in shown.content.decode()
         assert alert.sentence[:40] in client.get(f"/{world.shop.slug}/activity").content.decode()
@@ -130,12 +136,36 @@ def test_every_server_is_compared_and_one_that_differs_is_told_until_it_is_mende
         assert parity_since(release.pk, since).agreeing == good.agreeing
 
 
-def test_a_server_that_is_away_says_nothing_and_is_asked_again_soon(world):
-    Workload.objects.create(release=world.deployment.stable, replicas=1, ready=1, endpoints=["127.0.0.1:9"])
+def test_a_server_that_is_away_is_named_with_since_when_and_asked_again_soon(world, client):
+    row = Workload.objects.create(
+        release=world.deployment.stable, replicas=1, ready=1, endpoints=["127.0.0.1:9"]
+    )
     assert check(world) is None
     watch = ConsistencyWatch.objects.get()
     assert watch.checked_for == ""
     assert not Alert.objects.exists()
+    first = silences(world.deployment.pk, {row.release_id})
+    check(world)
+    collector = Collector.objects.create(deployment=world.deployment)
+    collect(collector.pk)
+    (away,) = silences(world.deployment.pk, {row.release_id})  # both say it, of one server
+    assert [away] == first  # since it was found, not since it was last tried
+    assert "127.0.0.1:9 cannot be asked since" in away.sentence
+    assert not silences(world.deployment.pk, {"rel_other"})
+
+    client.force_login(world.viewer.user)
+    shown = client.get(reverse("consistency", args=[world.shop.slug, world.deployment.pk])).content.decode()
+    assert "1 server of Home page cannot be asked" in shown
+    assert escape(away.sentence) in shown
+    path = f"/api/v1/deployments/{world.deployment.pk}/metrics"
+    (told,) = client.get(path, headers={"X-Aisle-Shop": world.shop.slug}).json()["silent"]
+    assert (told["server"], told["reason"]) == ("127.0.0.1:9", away.reason)
+
+    Workload.objects.update(endpoints=[])
+    for model, turn in ((ConsistencyWatch, check_consistency), (Collector, collect)):
+        model.objects.update(lease_until=None)
+        turn(model.objects.get().pk)
+    assert not silences(world.deployment.pk, {row.release_id})
 
 
 def test_the_stores_own_copy_is_verified_too(world, tmp_path):

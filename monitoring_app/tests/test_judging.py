@@ -7,10 +7,11 @@ from django.utils import timezone
 
 from deployments_app.models import AnalysisVerdict, Rollout
 from deployments_app.tests.factories import QUICK_PLAN, make_world
-from monitoring_app.models import Collector, MetricPoint
+from monitoring_app.models import Collector, ConsistencyCheck, MetricPoint
 from monitoring_app.selectors.feedback import reactions_since, usual_reaction
 from monitoring_app.services.feedback import take_events
 from monitoring_app.services.judging import judge_rollout, judge_rollouts
+from monitoring_app.silence import still_silent
 from monitoring_app.tests.test_events import event, list_of, make_release
 
 pytestmark = pytest.mark.django_db
@@ -47,8 +48,17 @@ def rollout():
         step_started_at=now - timedelta(seconds=90),
         salt="s",
     )
+    compared(canary)
     made.admin = world.admin
     return made
+
+
+def compared(release, **changes):
+    """The servers of a release were compared with the registry."""
+    found = {"servers": 1, "shoppers": 32, "k": 10, "compared": 32, "agreeing": 32, **changes}
+    return ConsistencyCheck.objects.create(
+        deployment=release.deployment, release=release, trigger="change", **found
+    )
 
 
 def click(rollout, release, count, *, ago_s=30.0):
@@ -106,6 +116,36 @@ def test_lists_that_the_servers_have_not_counted_yet_are_left_out(rollout):
     Collector.objects.create(deployment=rollout.deployment, collected_at=now - timedelta(seconds=20))
     found = reactions_since(rollout.deployment_id, {stable.pk: 100}, now - timedelta(seconds=60), now)
     assert (found[stable.pk].exposures, found[stable.pk].clicks) == (100, 20)
+
+
+def test_a_step_is_held_until_its_servers_were_compared(rollout):
+    ConsistencyCheck.objects.update(created_at=rollout.created_at - timedelta(seconds=1))  # an earlier try
+    verdict, checks = judged(rollout)
+    assert (verdict, checks["parity"]["verdict"]) == ("not_enough_data", "not_enough_data")
+
+
+@pytest.mark.parametrize("is_canary", [True, False])
+def test_a_step_is_held_while_a_server_cannot_be_asked_and_no_click_rate_is_made_up(rollout, is_canary):
+    """One arm's answers are not counted: its clicked lists alone would be a click rate of 100 %."""
+    silent = rollout.release if is_canary else rollout.from_release
+    MetricPoint.objects.filter(release=silent).update(answers=0)
+    click(rollout, rollout.release, 40)
+    click(rollout, rollout.from_release, 40)
+    reason = [(silent.pk, "10.0.0.9:8080", "it did not answer")]
+    asked = Collector.objects.create(
+        deployment=rollout.deployment, silent=still_silent([], reason, timezone.now())
+    )
+    verdict, checks = judged(rollout)
+    assert verdict == "not_enough_data"
+    assert "10.0.0.9:8080 cannot be asked since" in checks["servers"]["sentence"]
+    assert "ctr" not in checks
+
+    Collector.objects.filter(pk=asked.pk).update(silent=[])
+    judge_rollout(rollout, timezone.now())
+    (row,) = AnalysisVerdict.objects.filter(rollout=rollout)  # the same verdict, for another reason
+    ctr = next(check for check in row.checks if check["name"] == "ctr")
+    shares = (None, 4.0) if is_canary else (20.0, None)
+    assert (ctr["verdict"], ctr["value"], ctr["stable"]) == ("not_enough_data", *shares)
 
 
 def test_clicks_on_lists_from_before_the_step_say_nothing_of_it(rollout):

@@ -8,7 +8,7 @@ from deployments_app.gateway_report import Pairs
 from deployments_app.plan_rules import Checks
 from monitoring_app.analysis import judge
 from monitoring_app.checks import Facts
-from monitoring_app.tests.test_analysis import arm
+from monitoring_app.tests.test_analysis import SAME, arm
 
 # 400 shoppers: lists half the same (standard deviation 0.2), 10 ms against 8 (differences 2 ± 2), scores 2
 # against 1 ± 0.5.
@@ -29,7 +29,8 @@ STRICT = Checks(min_overlap=0.6)
 
 
 def verdicts(pairs, limits=None):
-    verdict, checks = judge(Facts(arm(), arm(), 100, 80.0, limits or Checks(), pairs=pairs))
+    facts = Facts(arm(), arm(), 100, 80.0, limits or Checks(), parity=SAME, pairs=pairs)
+    verdict, checks = judge(facts)
     return verdict, {check["name"]: check for check in checks}
 
 

@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from monitoring_app.selectors import live_deployment
-from monitoring_app.selectors.consistency import consistency_checks, open_alerts
+from monitoring_app.selectors.consistency import consistency_checks, open_alerts, silences
 from monitoring_app.services.alerts import acknowledge_alert
 from monitoring_app.services.consistency import EVERY_S, SHOPPERS, K, ask_for_check
 from portal.core.permissions import refusal
@@ -31,6 +31,7 @@ def consistency(request: ShopRequest, deployment_id: str) -> HttpResponse:
         "page": page,
         "newest": page.object_list[0] if page.number == 1 and page.object_list else None,
         "alerts": open_alerts(deployment),
+        "silent": silences(deployment.pk, {deployment.stable_id, deployment.canary_id}),
         "cannot_check": refusal(request.actor, "rollouts.operate", request.shop),
         "shoppers": SHOPPERS,
         "k": K,
