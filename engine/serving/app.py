@@ -70,9 +70,7 @@ class ModelServer:
     def start(self, model: ServedModel) -> None:
         """Take a model that has been warmed up: ready from now on."""
         domain, room = Domain(self.config, self._key, model, self.counters), BatchRoom()
-        self._endpoints = Endpoints(
-            domain, Batches(domain, room), InferenceProtocol(self.config, model, self.counters, room)
-        )
+        self._endpoints = Endpoints(domain, Batches(domain, room), InferenceProtocol(domain, room))
         self.counters.ready.set(1)
 
     def drain(self) -> None:

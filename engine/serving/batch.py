@@ -35,17 +35,18 @@ class Batches:
             model_s += max(each.model_s for each in lists)
             took_s = perf_counter() - request.started
             for user, ranked in zip(block, lists, strict=True):
+                served_by, reason = made_by = domain.made_by(request, ranked)
                 results.append(
                     {
                         "user_id": user,
                         "recommendation_id": domain.recommendation_id(BATCH),
-                        "served_by": ranked.served_by,
-                        "fallback_reason": ranked.fallback_reason,
+                        "served_by": served_by,
+                        "fallback_reason": reason,
                         "items": domain.items(ranked),
                     }
                 )
                 if not request.is_probe:
-                    domain.counters.count(Served.of(ranked, variant, took_s, BATCH))
+                    domain.counters.count(Served.of(ranked, variant, made_by, took_s, BATCH))
         took_ms = round((perf_counter() - request.started) * 1000, 2)
         return json_answer(
             {**domain.facts, "variant": variant, "took_ms": took_ms, "results": results},

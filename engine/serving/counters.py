@@ -41,11 +41,13 @@ class Served:
     endpoint: str = LIST
 
     @classmethod
-    def of(cls, ranked: RankedList, variant: str, total_s: float, endpoint: str) -> "Served":
-        """Take a list as it was made."""
+    def of(
+        cls, ranked: RankedList, variant: str, made_by: tuple[str, str | None], total_s: float, endpoint: str
+    ) -> "Served":
+        """Take a list as it was made; made_by: what is said of who served it, and why not the model."""
+        served_by, reason = made_by
         facts = (len(ranked.items), ranked.is_short, ranked.dropped)
-        reason = ranked.fallback_reason
-        return cls(variant, ranked.served_by, reason, *facts, total_s, ranked.model_s, endpoint)
+        return cls(variant, served_by, reason, *facts, total_s, ranked.model_s, endpoint)
 
 
 class Counters:

@@ -17,6 +17,7 @@ from engine.serving.requests import Refusal, Wanted, read_id, read_one, read_wan
 from engine.serving.result_cache import KeptList, Key, ResultCache, key_of
 
 DIRECT = "direct"  # no gateway chose an arm
+ARM_FAILED = "arm_failed"  # the arm that the gateway chose did not answer, so it asked this release
 EXPLAINED_MAX = 20
 NOBODY = -1
 REASONS = 3
@@ -109,10 +110,7 @@ class Domain:
             self.cache.keep(key, kept)
             model_s, rules_s = ranked.model_s, ranked.rules_s + perf_counter() - ranked_at
         variant = self.variant(request)
-        served_by, reason = kept.served_by, kept.fallback_reason
-        arm = request.header(b"x-aisle-arm")
-        if arm and arm != self.config.release_id:
-            served_by, reason = "stable", "arm_failed"
+        served_by, reason = self.made_by(request, kept)
         took_s = perf_counter() - request.started
         answer = json_answer(
             {
@@ -133,6 +131,13 @@ class Domain:
             facts = (kept.n_items, kept.is_short, kept.dropped)
             self.counters.count(Served(variant, served_by, reason, *facts, took_s, model_s))
         return answer
+
+    def made_by(self, request: Request, made: RankedList | KeptList) -> tuple[str, str | None]:
+        """Say who serves a list, and why it is not the shopper's own; here also for an arm that failed."""
+        arm = request.header(b"x-aisle-arm")
+        if arm and arm != self.config.release_id:
+            return "stable", ARM_FAILED
+        return made.served_by, made.fallback_reason
 
     def variant(self, request: Request) -> str:
         """Read which arm the gateway chose."""

@@ -12,11 +12,9 @@ from typing import Any
 
 from engine.serving.answers import Answer, Request, json_answer
 from engine.serving.batch_limits import BatchRoom, check_size
-from engine.serving.config import ServingConfig
-from engine.serving.counters import INFERENCE, Counters, Served
-from engine.serving.domain import DIRECT
-from engine.serving.model import ServedModel
-from engine.serving.ranking import RankedList, Ranker
+from engine.serving.counters import INFERENCE, Served
+from engine.serving.domain import ARM_FAILED, Domain
+from engine.serving.ranking import RankedList
 from engine.serving.requests import (
     K_DEFAULT,
     K_MAX,
@@ -68,11 +66,9 @@ def ready(is_ready: bool) -> Answer:
 class InferenceProtocol:
     """Answers for the one model that this server has."""
 
-    def __init__(
-        self, config: ServingConfig, model: ServedModel, counters: Counters, room: BatchRoom
-    ) -> None:
-        self.config, self.model, self.counters, self.room = config, model, counters, room
-        self.ranker = Ranker(model)
+    def __init__(self, domain: Domain, room: BatchRoom) -> None:
+        self.domain, self.room = domain, room
+        self.config, self.model, self.ranker = domain.config, domain.model, domain.ranker
 
     def check_model(self, name: str, version: str | None) -> None:
         """Refuse a model or version that is not served here."""
@@ -126,10 +122,13 @@ class InferenceProtocol:
         }
         if asked.id is not None:
             answer["id"] = asked.id
+        said = [self.domain.made_by(request, row) for row in rows]
+        if said[0][1] == ARM_FAILED:  # of all: the protocol has no place for it beside each row
+            answer["parameters"] = {"served_by": said[0][0], "fallback_reason": said[0][1]}
         if not request.is_probe:
-            variant = request.header(b"x-aisle-variant") or DIRECT
-            for row in rows:
-                self.counters.count(Served.of(row, variant, took_s, INFERENCE))
+            variant = self.domain.variant(request)
+            for row, made_by in zip(rows, said, strict=True):
+                self.domain.counters.count(Served.of(row, variant, made_by, took_s, INFERENCE))
         return json_answer(answer, headers=[(b"x-release-id", self.config.release_id.encode())])
 
     def _names(self, row: RankedList, width: int) -> list[str]:

@@ -263,6 +263,35 @@ def test_an_answer_for_another_arm_says_that_it_failed(server: RunningServer) ->
     assert server.metric("aisle_fallback_total", reason="arm_failed") == before + 1
 
 
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("recommendations/batch", {"users": ["u3", "nobody"]}),
+        (
+            "v2/models/shop-main/infer",
+            {"inputs": [{"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["u3", "nobody"]}]},
+        ),
+    ],
+)
+def test_an_answer_to_many_for_another_arm_says_so_too(
+    server: RunningServer, target: str, body: dict[str, object]
+) -> None:
+    def fallbacks() -> list[float]:
+        reasons = ("arm_failed", "unknown_user")
+        return [server.metric("aisle_fallback_total", reason=reason) for reason in reasons]
+
+    before = fallbacks()
+    own = server.ask(f"/shop/home/{target}", body, headers={"x-aisle-arm": "rel_1"}).json
+    assert "arm_failed" not in str(own)
+    before[1] += 1
+    assert fallbacks() == before
+    answer = server.ask(f"/shop/home/{target}", body, headers={"x-aisle-arm": "rel_2"}).json
+    for each in answer.get("results", [answer.get("parameters")]):
+        assert (each["served_by"], each["fallback_reason"]) == ("stable", "arm_failed")
+    before[0] += 2
+    assert fallbacks() == before
+
+
 def test_the_recommendation_id_says_who_served_and_cannot_be_forged(server: RunningServer) -> None:
     headers = {"x-aisle-arm": "rel_1", "x-aisle-variant": "canary"}
     name = server.recommend("u3", headers=headers).json["recommendation_id"]
