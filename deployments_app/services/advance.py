@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from deployments_app.models import Deployment, Rollout, Workload
 from deployments_app.models.rollouts import ACTIVE
@@ -20,6 +19,7 @@ from deployments_app.services.outcomes import finish, give_up, move_to_step, not
 from deployments_app.services.traffic import switch_at_once
 from deployments_app.services.workloads import look_after
 from portal.core.actors import system
+from portal.core.clock import database_now
 from portal.core.jobs import Claim, claim, release
 from portal.core.transitions import transition
 
@@ -55,10 +55,10 @@ def _advance(claimed: Claim) -> float | None:
     if rollout.status not in ACTIVE:
         return None  # somebody ended it since it was claimed
     if rollout.started_at is None:
-        claimed.write(started_at=timezone.now())
+        claimed.write(started_at=database_now())
         rollout.started_at = claimed.job.started_at
     servers = look_after(rollout.release)
-    now = timezone.now()
+    now = database_now()
     decision = plan_next(_state_of(rollout), _observe(rollout, servers, now), now)
     _act(claimed, rollout, decision)
     status = Rollout.objects.values_list("status", flat=True).get(pk=rollout.pk)
@@ -149,7 +149,7 @@ def _do(deployment: Deployment, rollout: Rollout, decision: Decision) -> None:
             actor=AISLE,
             shop=rollout.shop_id,
             reason=f"release {rollout.release.number} is ready and serves everybody from now on",
-            step_started_at=timezone.now(),
+            step_started_at=database_now(),
             weight_pct=100,
         )
     elif decision.act == "shift":

@@ -12,6 +12,7 @@ from deployments_app.models import Deployment, Gateway, Rehearsal, Rollout
 from deployments_app.routing import routes_for_gateway
 from deployments_app.selectors import live_gateways
 from deployments_app.services.timings import summarise
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.jobs import wake_fields
 
@@ -36,7 +37,7 @@ def record_gateway_report(report: Report) -> Report:
             "scope": report.environment[:40],
             "running_version": report.envoy_version_running or "",
             "started_at": started,
-            "reported_at": timezone.now(),
+            "reported_at": database_now(),
         },
     )
     for watch in report.watches:

@@ -3,13 +3,13 @@
 from typing import Any
 
 from django.db.models import F
-from django.utils import timezone
 
 from deployments_app.models import Deployment, Promotion, Rollout
 from deployments_app.plan_rules import read_plan
 from deployments_app.services.starts import start_next_approved
 from deployments_app.services.traffic import give_canary, make_stable, take_back
 from portal.core.actors import Actor, system
+from portal.core.clock import database_now
 from portal.core.events import record
 from portal.core.transitions import transition
 
@@ -19,7 +19,7 @@ REASON_MAX = 300
 def move_to_step(actor: Actor, deployment: Deployment, rollout: Rollout, step: int, *, because: str) -> None:
     """Give the release the share of a step and start the step's clock."""
     steps = read_plan(rollout.plan).steps
-    weight, now = steps[step].weight_pct, timezone.now()
+    weight, now = steps[step].weight_pct, database_now()
     give_canary(deployment, rollout, weight, steps[step].mirror_pct)
     number = rollout.release.number
     if weight:
@@ -144,7 +144,7 @@ def _end(actor: Actor, rollout: Rollout, to: str, reason: str, verb: str | None 
         shop=rollout.shop_id,
         reason=reason[:REASON_MAX],
         verb=verb,
-        finished_at=timezone.now(),
+        finished_at=database_now(),
         due_at=None,
         error=error,
         weight_pct=100 if to == "succeeded" else 0,

@@ -14,6 +14,7 @@ from deployments_app.services.starts import active_rollout_of
 from deployments_app.services.traffic import new_salt, switch_at_once
 from deployments_app.services.workloads import wake_deployment
 from portal.core.actors import Actor
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import Conflict, NotFound
 from portal.core.events import record
@@ -67,7 +68,7 @@ def _begin(
     received_at: datetime,
     because: str,
 ) -> Rollout:
-    warm = is_warm(target)
+    warm, now = is_warm(target), database_now()
     if warm:
         reason = f"release {target.number} serves everybody from now on"
     else:
@@ -83,7 +84,8 @@ def _begin(
         plan=AT_ONCE.to_json(),
         weight_pct=100 if warm else 0,
         salt=new_salt(),
-        step_started_at=timezone.now() if warm else None,
+        created_at=now,
+        step_started_at=now if warm else None,
         created_by=actor.user,
         received_at=received_at,
         note=because,

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import transaction
-from django.utils import timezone
 
 from deployments_app.models import Deployment, Rollout, Workload
 from deployments_app.selectors import allowed_actions
@@ -12,6 +11,7 @@ from deployments_app.services.locks import lock_deployment, lock_rollout
 from deployments_app.services.outcomes import finish, give_up, move_to_step, say
 from deployments_app.services.verdicts import record_verdict
 from portal.core.actors import Actor
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import Conflict, InvalidInput, InvalidTransition
 from portal.core.events import record
@@ -47,7 +47,7 @@ def pause_rollout(
             shop=shop,
             reason=why[:300],
             verb="rollout.paused",
-            paused_at=timezone.now(),
+            paused_at=database_now(),
         )
         say(held, why)
     return held
@@ -60,7 +60,7 @@ def resume_rollout(actor: Actor, shop: Shop, rollout: Rollout, lock_version: int
     too long, or the checks did not agree) the step begins again.
     """
     with _held(actor, shop, rollout, lock_version, "resume") as (_, held):
-        now = timezone.now()
+        now = database_now()
         started = held.step_started_at
         if held.paused_at is not None and started is not None:
             started += now - held.paused_at

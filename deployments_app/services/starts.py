@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from deployments_app.models import Deployment, Promotion, Release, Rollout
 from deployments_app.models.rollouts import ACTIVE
@@ -14,6 +13,7 @@ from deployments_app.services.locks import lock_deployment
 from deployments_app.services.traffic import new_salt
 from deployments_app.services.workloads import wake_deployment
 from portal.core.actors import Actor, system
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import Conflict, InvalidTransition, NotFound
 from portal.core.events import record
@@ -73,6 +73,7 @@ def launch(actor: Actor, deployment: Deployment, promotion: Promotion) -> Rollou
         plan=promotion.plan if deployment.stable_id is not None else AT_ONCE.to_json(),
         salt=new_salt(),
         created_by=actor.user,
+        created_at=database_now(),
         reason="preparing: the servers are being started",
         **wake_fields(),
     )
@@ -126,5 +127,5 @@ def _release_for(deployment: Deployment, promotion: Promotion) -> Release:
         config={"promotion": promotion.pk, **asdict(read_plan(promotion.plan).servers)},
         artifact_digest=promotion.artifact_digest,
         approved_by=[each.reviewer.label for each in approvals],
-        created_at=timezone.now(),
+        created_at=database_now(),
     )

@@ -6,10 +6,9 @@ Weights change in the transaction of the decision; every gateway's agent fetches
 import secrets
 from datetime import timedelta
 
-from django.utils import timezone
-
 from deployments_app.models import Deployment, Release, Rollout
 from deployments_app.services.workloads import wake_deployment
+from portal.core.clock import database_now
 
 
 def new_salt() -> str:
@@ -41,7 +40,7 @@ def take_back(deployment: Deployment, rollout: Rollout) -> None:
 
 def make_stable(deployment: Deployment, release: Release) -> None:
     """Make a release the one for everybody; what was stable stays warm, so that one can go back."""
-    now = timezone.now()
+    now = database_now()
     fields = {
         "stable_id": release.pk,
         "canary_id": None,

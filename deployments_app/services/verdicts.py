@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from deployments_app.models import AnalysisVerdict, Rollout
 from deployments_app.models.rollouts import ACTIVE
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import InvalidInput
 from portal.core.jobs import wake_fields
@@ -32,7 +32,7 @@ def record_verdict(
         )
         if rollout is None or rollout.step != step or rollout.step_started_at is None:
             return None
-        now = timezone.now()
+        now = database_now()
         last = rollout.verdicts.filter(step=step).order_by("-created_at").first()
         if last is not None and last.verdict == verdict:
             last.checks, last.measured_at = checks, now
@@ -50,7 +50,7 @@ def record_verdict(
 def record_watch(rollout: Rollout, verdict: str, checks: list[dict[str, Any]]) -> AnalysisVerdict:
     """Store what was found after a rollout succeeded, as a verdict on the step after its last one."""
     step = len(rollout.plan.get("steps", ()))
-    now = timezone.now()
+    now = database_now()
     with transaction.atomic():
         Rollout.objects.select_for_update(no_key=True).get(pk=rollout.pk)  # two reports at once: one row
         last = rollout.verdicts.filter(step=step).order_by("-created_at").first()

@@ -9,7 +9,6 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from deployments_app.artifact_keys import artifact_url
@@ -19,6 +18,7 @@ from deployments_app.models.rollouts import ACTIVE
 from deployments_app.plan_rules import Servers
 from deployments_app.recommendation_keys import recommendation_key
 from deployments_app.services.expiry import close_outdated_requests
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import BackendError
 from portal.core.jobs import claim, release, wake_fields
@@ -106,7 +106,7 @@ def note_silence(servers: Workload, reason: str) -> Workload:
 
 def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> Workload:
     """Write what the backend saw into the workload's row."""
-    now = timezone.now()
+    now = database_now()
     with transaction.atomic():
         # Locked: two workers may look at once, and each keeps what it does not know better.
         row, _ = Workload.objects.select_for_update(no_key=True).get_or_create(release=released)
@@ -150,7 +150,7 @@ def _reconcile(deployment_id: str) -> float | None:
     seen = [look_after(each) for each in wanted]
     left = _remove_unwanted(deployment_id)
     open_requests = close_outdated_requests(deployment_id)
-    now = timezone.now()
+    now = database_now()
     if any(
         row.not_ready_since is not None and now - row.not_ready_since < timedelta(seconds=SOON_FOR_S)
         for row in seen
@@ -163,7 +163,7 @@ def _reconcile(deployment_id: str) -> float | None:
 
 def wanted_releases(deployment: Deployment) -> set[str]:
     """Name the releases whose servers should run: live, canary, warm, and where a rollout leads."""
-    now = timezone.now()
+    now = database_now()
     wanted = {deployment.stable_id, deployment.canary_id}
     if deployment.last_good_until is not None and deployment.last_good_until > now:
         wanted.add(deployment.last_good_id)
@@ -174,7 +174,7 @@ def wanted_releases(deployment: Deployment) -> set[str]:
 
 def _settle_wishes(deployment_id: str) -> set[str]:
     """Write which servers are wanted; a release without wish leaves the routes a few seconds later."""
-    now = timezone.now()
+    now = database_now()
     with transaction.atomic():
         # Locked: a rollback that makes a release live must not find it marked for removal just then.
         deployment = Deployment.objects.select_for_update(no_key=True).get(pk=deployment_id)
@@ -192,7 +192,7 @@ def _settle_wishes(deployment_id: str) -> set[str]:
 
 def _remove_unwanted(deployment_id: str) -> int:
     """Remove servers that have been out of the routes for a while; return how many are still there."""
-    limit = timezone.now() - timedelta(seconds=REMOVED_AFTER_S)
+    limit = database_now() - timedelta(seconds=REMOVED_AFTER_S)
     going = Workload.objects.filter(release__deployment_id=deployment_id, unwanted_since__isnull=False)
     for row in going.filter(is_wanted=False, unwanted_since__lt=limit).select_related(
         "release__deployment__environment"
@@ -212,7 +212,7 @@ def _remove(row: Workload) -> None:
     gone = Q(pk=row.pk, is_wanted=False)
     if status.exists:
         Workload.objects.filter(gone).update(
-            ready=0, endpoints=[], reason=(status.reason or "stopping")[:300], observed_at=timezone.now()
+            ready=0, endpoints=[], reason=(status.reason or "stopping")[:300], observed_at=database_now()
         )
     else:
         Workload.objects.filter(gone).delete()

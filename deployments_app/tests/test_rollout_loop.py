@@ -198,6 +198,35 @@ def test_pause_keeps_the_shares_and_resume_goes_on_where_the_clock_stood(world):
     assert verbs(rollout)[-2:] == ["rollout.paused", "rollout.resumed"]
 
 
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_worker_whose_clock_is_wrong_neither_skips_a_hold_nor_draws_it_out(world, monkeypatch, hours):
+    steps = [{"weight_pct": 10, "hold_s": 600}, {"weight_pct": 50, "hold_s": 600}, {"weight_pct": 100}]
+    rollout = canary(world, plan={**QUICK_PLAN, "steps": steps})
+    right = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() + timedelta(hours=hours))
+
+    def began_just_now():
+        rollout.refresh_from_db()
+        return abs((right() - rollout.step_started_at).total_seconds()) < 60
+
+    pass_step(rollout)
+    world.advance(rollout)
+    assert weights(world) == (1, 2, 10)
+    step_now(world.operator, world.shop, rollout)
+    assert began_just_now()
+    pass_step(rollout)
+    world.advance(rollout)
+    assert weights(world) == (1, 2, 50)
+    pause_rollout(world.operator, world.shop, rollout)
+    rollout.refresh_from_db()
+    resume_rollout(world.operator, world.shop, rollout)
+    assert began_just_now()
+    Rollout.objects.filter(pk=rollout.pk).update(step_started_at=right() - timedelta(seconds=601))
+    pass_step(rollout)
+    world.advance(rollout)
+    assert weights(world) == (1, 2, 100)
+
+
 def test_step_now_takes_the_next_step_without_waiting(world):
     rollout = canary(world)
     step_now(world.operator, world.shop, rollout)

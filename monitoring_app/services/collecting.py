@@ -1,7 +1,6 @@
 """Collect the model servers' own counters, one deployment at a time."""
 
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from deployments_app.models import Workload
 from monitoring_app.models import Collector
@@ -11,6 +10,7 @@ from monitoring_app.services.sweeping import prune_events, prune_points
 from monitoring_app.silence import still_silent
 from monitoring_app.sources.embedded import EmbeddedSource
 from monitoring_app.sources.servers import ServerAway
+from portal.core.clock import database_now
 from portal.core.jobs import claim, release
 
 INTERVAL_S = 2.0
@@ -32,7 +32,7 @@ def collect(collector_id: str) -> None:
                 totals.append(source.read(release_id, endpoint))
             except (ServerAway, ValueError) as error:
                 silent.append((release_id, endpoint, str(error)))
-    now = timezone.now()
+    now = database_now()
     store_totals(totals, {each.release_id: deployment_id for each in totals}, now=now)
     if claimed.attempt % PRUNE_EVERY == 0:
         prune_points(deployment_id, now)

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from deployments_app.models import Deployment, Release, Workload
 from engine.artifacts import ArtifactError
@@ -18,6 +17,7 @@ from monitoring_app.silence import still_silent
 from monitoring_app.sources.servers import Server, ServerAway, connected
 from portal.core import figures
 from portal.core.actors import Actor
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import NotFound
 from portal.core.jobs import claim, release, wake_fields
@@ -85,10 +85,10 @@ def check_consistency(watch_id: str) -> None:
             found.append(_store(deployment, each, trigger, seen))
     _tell(deployment, found)
     done = {"checked_for": key, "is_asked": False} if complete else {}
-    claimed.rows().update(silent=still_silent(watch.silent, silent, timezone.now()), **done)
+    claimed.rows().update(silent=still_silent(watch.silent, silent, database_now()), **done)
     is_wrong = not all(each.is_consistent for each in found)
     release(claimed, due_in_s=AGAIN_S if not complete else WHILE_WRONG_S if is_wrong else EVERY_S)
-    old = timezone.now() - KEPT_FOR
+    old = database_now() - KEPT_FOR
     ConsistencyCheck.objects.filter(deployment=deployment, created_at__lt=old).delete()
 
 
@@ -141,6 +141,7 @@ def _store(deployment: Deployment, served: Release, trigger: str, found: Found) 
     return ConsistencyCheck.objects.create(
         deployment=deployment, release=served, trigger=trigger, servers=found.servers, shoppers=SHOPPERS,
         k=K, compared=found.compared, agreeing=found.agreeing, differences=found.differences,
+        created_at=database_now(),
     )  # fmt: skip
 
 

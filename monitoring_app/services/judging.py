@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.utils import timezone
-
 from deployments_app.models import AnalysisVerdict, Rollout
 from deployments_app.plan_rules import read_plan
 from deployments_app.services.verdicts import record_verdict
@@ -13,6 +11,7 @@ from monitoring_app.checks import Facts, Reactions
 from monitoring_app.selectors import ArmNumbers, numbers_since, pairs_of
 from monitoring_app.selectors.consistency import parity_since, silences
 from monitoring_app.selectors.feedback import reactions_since, usual_reaction
+from portal.core.clock import database_now
 
 JUDGE_EVERY = timedelta(seconds=1)
 
@@ -23,7 +22,7 @@ def judge_rollouts(deployment_ids: Iterable[str]) -> None:
     A paused one as well: shoppers still see the new release, so a failure has to end that. Whatever else is
     found of it changes nothing until somebody resumes it.
     """
-    now = timezone.now()
+    now = database_now()
     rollouts = Rollout.objects.filter(
         deployment_id__in=list(deployment_ids), status__in=("progressing", "paused"), kind="promote"
     )

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from django.db import transaction
-from django.utils import timezone
 
 from deployments_app.gateway_report import Report
 from deployments_app.models import Deployment, Release, Rollout
 from monitoring_app import histograms
 from monitoring_app.buckets import start_of
 from monitoring_app.models import Collector, MetricPoint, PairTotals, SourceTotals
+from portal.core.clock import database_now
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.jobs import wake_fields
 
@@ -47,7 +47,7 @@ def ingest_gateway_report(report: Report) -> list[str]:
         for arm in report.arms
         if arm.release_id in known
     ]
-    store_totals(totals, known, now=timezone.now())
+    store_totals(totals, known, now=database_now())
     store_pairs(report)
     deployments = sorted(set(known.values()))
     _ensure_collectors(deployments)
@@ -66,7 +66,7 @@ def store_pairs(report: Report) -> None:
                 rollout_id=pairs.rollout_id,
                 source=report.agent_id,
                 counting_since=report.counting_since,
-                defaults={"sums": asdict(pairs), "reported_at": timezone.now()},
+                defaults={"sums": asdict(pairs), "reported_at": database_now()},
             )
 
 

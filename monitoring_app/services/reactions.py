@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db.models import Q
-from django.utils import timezone
 
 from deployments_app.models import Deployment, Rollout
 from deployments_app.models.rollouts import ACTIVE
@@ -22,6 +21,7 @@ from monitoring_app.checks import FAIL, PASS, Facts
 from monitoring_app.selectors import ArmNumbers, numbers_between, numbers_since
 from monitoring_app.services.alerts import raise_alert, resolve_alert
 from portal.core.actors import system
+from portal.core.clock import database_now
 from portal.core.errors import Conflict
 
 COOL_DOWN = timedelta(hours=1)
@@ -37,7 +37,7 @@ AISLE = system("reactions")
 
 def watch_live(deployment_ids: Iterable[str]) -> None:
     """Judge what went live lately at these deployments, and roll back what fails beyond doubt."""
-    now = timezone.now()
+    now = database_now()
     fresh = Rollout.objects.filter(
         deployment_id__in=list(deployment_ids),
         kind="promote",

@@ -69,6 +69,15 @@ def test_points_hold_the_differences_between_reports(release):
     assert Collector.objects.filter(deployment_id=release.deployment_id).count() == 1
 
 
+def test_points_lie_where_the_database_has_them_whatever_the_time_of_the_host(release, monkeypatch):
+    """A step begins by the database's clock, so what was measured in it must be found by the same."""
+    right = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() - timedelta(hours=1))
+    ingest_gateway_report(report(release.pk, 10))
+    fine = MetricPoint.objects.get(width_s=2)
+    assert abs((right() - fine.at).total_seconds()) < 60
+
+
 def test_an_agent_that_starts_again_counts_from_zero_and_loses_nothing(release):
     ingest_gateway_report(report(release.pk, 100))
     ingest_gateway_report(report(release.pk, 7, since="s2"))
