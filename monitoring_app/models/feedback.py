@@ -106,19 +106,27 @@ class FeedbackWindow(models.Model):
 
 
 class Rating(models.Model):
-    """What one shopper last thought of one item: a new rating replaces the one before."""
+    """What one shopper last thought of one item: a new rating replaces the one before.
+
+    One that was taken back is kept without a value, until no older one can arrive any more that would be
+    taken for news.
+    """
 
     id = models.BigAutoField(primary_key=True)
     shop = models.ForeignKey(Shop, models.CASCADE, related_name="+")
     user_id = models.CharField(max_length=ID_MAX)
     item_id = models.CharField(max_length=ID_MAX)
-    value = models.FloatField()
-    rated_at = models.DateTimeField()
+    value = models.FloatField(null=True)  # null: taken back
+    rated_at = models.DateTimeField()  # when it was given, or taken back
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["shop", "user_id", "item_id"], name="one_rating_a_pair")
         ]
+        indexes = [
+            models.Index(fields=["rated_at"], condition=models.Q(value=None), name="ratings_taken_back")
+        ]
 
     def __str__(self) -> str:
-        return f"{self.user_id} on {self.item_id}: {self.value:g}"
+        said = "taken back" if self.value is None else f"{self.value:g}"
+        return f"{self.user_id} on {self.item_id}: {said}"

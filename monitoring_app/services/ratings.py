@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.utils import timezone
 
-from monitoring_app.models import Rating
 from portal.core.actors import Actor
 from portal.core.models import Shop
 from portal.core.permissions import authorize
@@ -15,6 +15,14 @@ KEEP_THE_LATEST = """
     SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::float8[], %s::timestamptz[])
     ON CONFLICT (shop_id, user_id, item_id) DO UPDATE SET value = EXCLUDED.value, rated_at = EXCLUDED.rated_at
     WHERE known.rated_at <= EXCLUDED.rated_at
+"""
+
+# Whatever time is known: a person says now that it shall be gone.
+TAKE_BACK = """
+    INSERT INTO monitoring_app_rating AS known (shop_id, user_id, item_id, value, rated_at)
+    VALUES (%s, %s, %s, NULL, %s)
+    ON CONFLICT (shop_id, user_id, item_id) DO UPDATE
+    SET value = NULL, rated_at = GREATEST(known.rated_at, EXCLUDED.rated_at)
 """
 
 Given = tuple[str, str, float, datetime]  # shopper, item, value, when
@@ -28,9 +36,13 @@ def rate(actor: Actor, shop: Shop, user_id: str, item_id: str, value: float, rat
 
 
 def take_rating_back(actor: Actor, shop: Shop, user_id: str, item_id: str) -> None:
-    """Forget what a shopper thought of an item; gone already is fine too."""
+    """Forget what a shopper thought of an item, also what arrives later but was said before.
+
+    Gone already is fine too.
+    """
     authorize(actor, "events.write", shop)
-    Rating.objects.filter(shop=shop, user_id=user_id, item_id=item_id).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_BACK, [shop.pk, user_id, item_id, timezone.now()])
 
 
 def keep_ratings(shop: Shop, given: Iterable[Given]) -> None:

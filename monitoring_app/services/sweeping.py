@@ -5,9 +5,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from monitoring_app.models import FeedbackEvent, FeedbackPoint, ListOutcome, MetricPoint
+from monitoring_app.event_rules import OLDEST
+from monitoring_app.models import FeedbackEvent, FeedbackPoint, ListOutcome, MetricPoint, Rating
 
 BATCH = 10_000
+CLOCKS_DIFFER = timedelta(days=1)  # of the hosts that accept ratings and the one that sweeps, with room
 MAX_BATCHES = 20  # of one sweep; the next one goes on
 
 
@@ -20,10 +22,15 @@ def prune_points(deployment_id: str, now: datetime) -> None:
 
 
 def prune_events(now: datetime) -> int:
-    """Delete old events of all shops, and what became of lists as old; returns how many rows went."""
+    """Delete old events of all shops, and what became of lists as old; returns how many rows went.
+
+    And ratings that were taken back so long ago that nothing older would be accepted.
+    """
     old = now - timedelta(days=FeedbackEvent.RETENTION_DAYS)
-    return _delete(FeedbackEvent.objects.filter(received_at__lt=old)) + _delete(
-        ListOutcome.objects.filter(served_at__lt=old)
+    return (
+        _delete(FeedbackEvent.objects.filter(received_at__lt=old))
+        + _delete(ListOutcome.objects.filter(served_at__lt=old))
+        + _delete(Rating.objects.filter(value=None, rated_at__lt=now - OLDEST - CLOCKS_DIFFER))
     )
 
 

@@ -12,6 +12,7 @@ from deployments_app.recommendation_keys import recommendation_key
 from deployments_app.tests.factories import make_world, stored_artifact
 from engine.serving.attribution import issue
 from monitoring_app.models import FeedbackEvent, FeedbackPoint, FeedbackWindow, ListOutcome, Rating
+from monitoring_app.selectors.ratings import count_ratings, read_ratings
 from monitoring_app.services.feedback import take_events
 from monitoring_app.services.sweeping import prune_events, prune_points
 from portal.core.testing import at_once, make_actor
@@ -367,7 +368,20 @@ def test_the_last_word_on_an_item_is_kept_and_can_be_taken_back(world, sender):
     for _ in range(2):
         gone = sender.client.delete("/api/v1/ratings", query_params=pair, headers=sender.headers)
         assert gone.status_code == 204
-    assert list(Rating.objects.values_list("item_id", "value")) == [("i4", 1)]
+    assert [row[1:3] for row in read_ratings(world.shop)] == [("i4", 1)]
+    send(sender, event(4, "rating", value=2, occurred_at=at[1]))  # said before, and on its way since
+    send(sender, event(5, "rating", value=2, item_id="i5", occurred_at=at[1]))
+    assert sender.post("ratings", {**pair, "value": 2, "rated_at": at[2]}).status_code == 201
+    never_seen = {"user_id": "u1", "item_id": "i6"}  # its rating is still on its way, too
+    sender.client.delete("/api/v1/ratings", query_params=never_seen, headers=sender.headers)
+    send(sender, event(6, "rating", value=2, item_id="i6", occurred_at=at[1]))
+    assert [row[1:3] for row in read_ratings(world.shop)] == [("i4", 1), ("i5", 2)]
+    assert count_ratings(world.shop) == 2
+    send(sender, event(7, "rating", value=3))  # and now again
+    assert [row[1:3] for row in read_ratings(world.shop)] == [("i3", 3), ("i4", 1), ("i5", 2)]
+    assert prune_events(now + timedelta(days=7)) == 0
+    assert prune_events(now + timedelta(days=9)) == 1  # nothing older would be taken any more
+    assert Rating.objects.count() == 3
     for change in ({"value": "five"}, {"user_id": "a\x01"}, {"rated_at": "never"}, {"value": None}, {"x": 1}):
         check_problem(sender.post("ratings", {**pair, "value": 3, **change}), 400)
     gone = sender.client.delete("/api/v1/ratings?user_id=u1", headers=sender.headers)
