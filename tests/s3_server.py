@@ -37,7 +37,7 @@ START_S = 60.0  # it may have to unpack itself first
 def running_s3(folder: Path) -> Iterator[str]:
     """Run the server, with its keys in the environment; yields its address."""
     port = choose_port()
-    command = [PROGRAM, "s3", "--data", folder / "data", "--port", str(port)]
+    command: list[str | Path] = [PROGRAM, "s3", "--data", folder / "data", "--port", str(port)]
     with (
         (folder / "s3.log").open("wb") as log,
         subprocess.Popen(command, stdout=log, stderr=log) as server,
