@@ -29,6 +29,7 @@ __all__ = [
 Arrays = dict[str, npt.NDArray]
 Positions = npt.NDArray[np.integer]
 SCORES_AT_ONCE = 4_000_000  # float32 scores a thread holds while it ranks: 16 MB
+LEFT_OUT = 50  # items of a long history that an explanation by losses leaves out in turn
 BLAS = ThreadpoolController()
 # What an algorithm rests on, in the order and by the title in which a page groups them.
 FAMILIES = {
@@ -293,20 +294,27 @@ class Estimator(ABC):
         note: what to say when nothing raises it.
         """
 
-    def _losses(self, history: sp.csr_matrix, item: int, note: str) -> Explanation:
+    def _losses(
+        self, history: sp.csr_matrix, item: int, note: str, tried: Positions | None = None
+    ) -> Explanation:
         """Give, as `_parts` does, by how much the score would fall without each item of the history.
 
-        These parts are exact, one by one; they do not add up to the score.
+        These parts are exact, one by one; they do not add up to the score. tried: places in the history to
+        leave out in turn; all of it unless given, which takes as many times a fold-in.
         """
         n = history.nnz
         score = self.score(self.fold_in(history), np.array([item]))[0]
         if n == 0:
             return Explanation(float(score), np.empty(0, np.int32), np.empty(0, np.float32), note)
-        kept = ~np.eye(n, dtype=bool)
-        indices, values = (np.broadcast_to(each, (n, n))[kept] for each in (history.indices, history.data))
-        without = sp.csr_matrix((values, indices, np.arange(n + 1) * (n - 1)), shape=(n, self.n_items_))
-        left = self.score(self.fold_in(without), np.full(n, item, np.int32))
-        return Explanation(float(score), history.indices, score - left, note)
+        tried = np.arange(n) if tried is None else tried
+        kept = np.arange(n) != tried[:, None]
+        indices, values = (
+            np.broadcast_to(each, kept.shape)[kept] for each in (history.indices, history.data)
+        )
+        starts = np.arange(len(tried) + 1) * (n - 1)
+        without = sp.csr_matrix((values, indices, starts), shape=(len(tried), self.n_items_))
+        left = self.score(self.fold_in(without), np.full(len(tried), item, np.int32))
+        return Explanation(float(score), history.indices[tried], score - left, note)
 
     @abstractmethod
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:

@@ -16,10 +16,12 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from engine.estimators.base import (
+    LEFT_OUT,
     Arrays,
     Context,
     Estimate,
     Explanation,
+    Positions,
     Progress,
     ProgressCallback,
     Settings,
@@ -222,10 +224,29 @@ class BiasedMF(FactorModel):
         return UserState(self._fold(check_matrix(rows)))
 
     def _parts(self, history: sp.csr_matrix, item: int) -> Explanation:
-        """Say by how much the prediction would fall without each rating; it starts from the mean."""
+        """Say by how much the prediction would fall without each rating; it starts from the mean.
+
+        Of a history longer than LEFT_OUT only that many ratings are tried, the likeliest.
+        """
         if not history.nnz:
             return self._losses(history, item, "Without ratings, the item's own mean is all there is.")
-        return self._losses(history, item, "No single rating raises this prediction.")
+        tried = self._likely_causes(history, item) if history.nnz > LEFT_OUT else None
+        return self._losses(history, item, "No single rating raises this prediction.", tried)
+
+    def _likely_causes(self, history: sp.csr_matrix, item: int) -> Positions:
+        """Pick the ratings without which this shopper's ridge problem would predict least.
+
+        Without row j its prediction at x falls by xᵀ A⁻¹ x_j · e_j / (1 - h_j), e_j the error there and h_j
+        the leverage: Cook & Weisberg 1982, "Residuals and influence in regression".
+        """
+        own = self.width - 1  # factors and 1: what her row is multiplied with, but for the item's bias
+        rows = self.item_factors_[history.indices].astype(np.float64)
+        x, wanted = rows[:, :own], history.data - self.mean_[0] - rows[:, own]
+        held = self.settings.regularization * history.nnz
+        solved = np.linalg.solve(x.T @ x + held * np.eye(own), x.T)
+        errors = wanted - x @ (solved @ wanted)
+        falls = (self.item_factors_[item, :own] @ solved) * errors / (1 - (x * solved.T).sum(axis=1))
+        return np.argsort(-falls, kind="stable")[:LEFT_OUT]
 
     def arrays(self) -> Arrays:
         return super().arrays() | {"mean": self.mean_}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from engine.estimators.base import (
+    LEFT_OUT,
     Arrays,
     Context,
     Estimate,
@@ -194,7 +195,9 @@ class UserKNN(Estimator):
         a part is what the score would lose.
         """
         if self.settings.weighting == "pearson":
-            return self._losses(history, item, "No single item of the history raises this score.")
+            apart = np.abs(history.data - history.data.mean()) if history.nnz else history.data
+            tried = np.argsort(-apart, kind="stable")[:LEFT_OUT]  # what is far from her mean says most
+            return self._losses(history, item, "No single item of the history raises this score.", tried)
         own = self._histories(history)
         near = self._nearest(own)
         said = self.history_[near.indices][:, [item]].toarray().ravel().astype(np.float64) * near.data

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from engine.estimators import biased_mf
 from engine.estimators.biased_mf import BiasedMF, BiasedMFConfig
 from engine.estimators.strata import divide
 from engine.testing import EstimatorContract, random_matrix
@@ -55,6 +56,21 @@ class RatingContract(EstimatorContract):
             lost = reasons.score - model.score(model.fold_in(less), np.array([item]))[0]
             assert lost == pytest.approx(reasons.contributions[0], abs=1e-4)
             assert lost > 0
+
+    def test_of_a_long_history_the_ratings_that_matter_are_tried(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train, _ = planted()
+        model = self.fitted(train)
+        rows = [train[user] for user in range(12)]
+        tops = [int(model.recommend(np.array([user]), 1, seen=rows[user]).items[0, 0]) for user in range(12)]
+        assert min(row.nnz for row in rows) > 30
+        of_all = [model.explain(row, item, 3) for row, item in zip(rows, tops, strict=True)]
+        monkeypatch.setattr(biased_mf, "LEFT_OUT", 10)
+        for row, item, expected in zip(rows, tops, of_all, strict=True):
+            found = model.explain(row, item, 3)
+            assert found.items[0] == expected.items[0]
+            assert found.contributions[0] == pytest.approx(expected.contributions[0], abs=1e-4)
 
     def test_alike_items_have_alike_ratings(self) -> None:
         train, _ = planted()
