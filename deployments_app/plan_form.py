@@ -23,14 +23,16 @@ SERVER_FIELDS = ("replicas", "memory_mb", "cpu_s", "max_replicas", "target_pct")
 STEP_FIELDS = ("weight_pct", "hold_min", "min_answers", "mirror_pct", "person")
 # Where a refusal's pointer leads to in the form.
 _PLACES = {"hold_s": "hold_min", "ends_by": "person"}
-_LIMITS = {
-    "max_wait_s": "max_wait_h",
-    "watch_s": "watch_min",
+# Shares of the checks, each with its field in per cent.
+_SHARES = {
     "max_error_ratio": "max_error_pct",
-    "p95_ratio": "p95_ratio",
+    "empty_ratio": "empty_pct",
+    "fallback_ratio": "fallback_pct",
     "max_ctr_loss": "max_ctr_loss_pct",
     "max_conversion_loss": "max_conversion_loss_pct",
+    "min_overlap": "min_overlap_pct",
 }
+_LIMITS = {"max_wait_s": "max_wait_h", "watch_s": "watch_min", **_SHARES}
 
 
 class OptionalNumber(forms.FloatField):
@@ -75,6 +77,18 @@ class PlanForm(forms.Form):
         max_value=100,
         label="p95 at most, × the live release’s",
     )
+    empty_pct = OptionalNumber(
+        min_value=0,
+        max_value=100,
+        label="More empty lists at most, % points",
+        help_text="Than the live release gives. Empty: 5.",
+    )
+    fallback_pct = OptionalNumber(
+        min_value=0,
+        max_value=100,
+        label="More best-sellers at most, % points",
+        help_text="Lists of what most choose, instead of a shopper’s own. Empty: 5.",
+    )
     max_ctr_loss_pct = OptionalNumber(
         min_value=1,
         max_value=100,
@@ -86,6 +100,12 @@ class PlanForm(forms.Form):
         max_value=100,
         label="Purchases lost at most, %",
         help_text="Of its conversion, where purchases are sent. Empty: 50; 100: not judged.",
+    )
+    min_overlap_pct = OptionalNumber(
+        min_value=0,
+        max_value=100,
+        label="A shadow’s lists alike at least, %",
+        help_text="Items in common with the live release’s lists. Empty: not judged.",
     )
 
     replicas = forms.IntegerField(
@@ -153,12 +173,8 @@ class PlanForm(forms.Form):
             return None
         if name != "own":
             return TEMPLATES[name].plan.to_json()
-        limits = {
-            "max_error_ratio": _share(values.get("max_error_pct")),
-            "p95_ratio": values.get("p95_ratio"),
-            "max_ctr_loss": _share(values.get("max_ctr_loss_pct")),
-            "max_conversion_loss": _share(values.get("max_conversion_loss_pct")),
-        }
+        limits = {check: _share(values.get(field)) for check, field in _SHARES.items()}
+        limits["p95_ratio"] = values.get("p95_ratio")
         wait_h, watch_min = values.get("max_wait_h"), values.get("watch_min")
         return {
             "strategy": values.get("strategy") or "canary",
@@ -241,10 +257,8 @@ def _values_of(plan: Plan) -> dict[str, Any]:
         "strategy": plan.strategy,
         "max_wait_h": _plain(plan.max_wait_s / 3600),
         "watch_min": _plain(plan.watch_s / 60),
-        "max_error_pct": _plain(100 * plan.checks.max_error_ratio),
         "p95_ratio": _plain(plan.checks.p95_ratio),
-        "max_ctr_loss_pct": _plain(100 * plan.checks.max_ctr_loss),
-        "max_conversion_loss_pct": _plain(100 * plan.checks.max_conversion_loss),
+        **{field: _plain(100 * getattr(plan.checks, check)) for check, field in _SHARES.items()},
         **{name: getattr(plan.servers, name) or None for name in SERVER_FIELDS},
     }
     for at, step in enumerate(plan.steps[:OWN_STEPS], 1):

@@ -1,11 +1,15 @@
 """Pages of requests: who sees what, why a button is dark, and that pressing one acts."""
 
 import re
+from dataclasses import fields
 
 import pytest
 from django.urls import reverse
 
 from deployments_app.models import Deployment, Promotion, Rollout
+from deployments_app.plan_form import PlanForm
+from deployments_app.plan_rules import Checks
+from deployments_app.plan_templates import TEMPLATES
 from deployments_app.request_words import shelves
 from deployments_app.tests.factories import BETTER, days_ago, make_world, verbs
 from models_app.models import DatasetVersion
@@ -201,6 +205,16 @@ def test_asking_by_page_freezes_the_request(world, visit):
         [5, 25, 50, 100],
     )
     assert verbs(promotion) == ["promotion.requested"]
+
+
+def test_editing_a_plan_keeps_every_limit():
+    checks = {each.name: 0.03 + 0.01 * at for at, each in enumerate(fields(Checks))} | {"p95_ratio": 2.5}
+    plan = {**TEMPLATES["careful"].plan.to_json(), "checks": checks}
+    shown = PlanForm(edit=plan)
+    sent = {name: value for name in shown.fields if (value := shown[name].value()) not in (None, False)}
+    again = PlanForm(sent)
+    assert again.is_valid(), again.errors
+    assert again.chosen_plan(Deployment())["checks"] == pytest.approx(checks)
 
 
 def test_a_template_is_edited_previewed_and_sent(world, visit):
