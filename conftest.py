@@ -65,11 +65,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SERVERS].start()
 
 
+def is_patient(item: pytest.Item) -> bool:
+    """Tell whether a test may wait for the processor: it has no deadline, and its servers are as it says."""
+    waits = any(item.path.is_relative_to(ROOT / app) for app in ("engine", "models_app", "monitoring_app"))
+    return waits or "told" in getattr(item, "fixturenames", ())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what must run alone, and what this machine cannot run."""
+    """Mark what must run alone, what may wait, and what this machine cannot run."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
+        if is_patient(item):
+            item.add_marker(pytest.mark.patient)
         if "stack" in fixtures or item.get_closest_marker("journey") or item.get_closest_marker("fault"):
             item.add_marker(pytest.mark.alone)
         if "chromium" in fixtures and (problem := browser_problem()) is not None:
