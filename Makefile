@@ -83,7 +83,7 @@ test-cluster: setup .venv/.installed-dev  ## Run the tests that need Kubernetes 
 	@FULL=$(FULL) tests/cluster/run $(ARGS)
 
 .PHONY: test-load
-test-load: setup .venv/.installed-dev  ## 20 promotions and rollbacks under 40,000 requests (about three minutes)
+test-load: setup .venv/.installed-dev  ## A kill of everything; 20 promotions and rollbacks under 40,000 requests (four minutes)
 	@tests/run -q -s -m long tests/faults
 
 # Settings as a deployment would have them; nothing is connected to.

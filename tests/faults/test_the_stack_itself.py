@@ -113,6 +113,7 @@ def read_the_note(home: StackHome) -> int:
     return int(row[0])
 
 
+@pytest.mark.long
 def test_data_outlives_a_stop_and_a_kill_of_everything(own_stack: OwnStack) -> None:
     first = own_stack.up()
     assert first.returncode == 0, first.stdout + first.stderr
