@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,16 +58,25 @@ class RunningStack:
         os.kill(pid, number)
         return pid
 
+    def kill_all_of(self, program: str) -> None:
+        """Kill a program with every process that it started."""
+        for pid in descendants(self.pid(program)):
+            _send(pid, signal.SIGKILL)
+
     @contextmanager
     def held(self, *programs: str) -> Iterator[None]:
-        """Stop programs for a while, as if they were busy: what they were sent waits."""
-        for program in programs:
-            self.kill(program, signal.SIGSTOP)
+        """Stop programs and what they started for a while, as if they were busy: what they are sent waits."""
+        stopped: list[int] = []
         try:
+            for program in programs:
+                stopped.append(self.kill(program, signal.SIGSTOP))  # first: then it starts nothing more
+                for pid in descendants(stopped[-1])[1:]:
+                    _send(pid, signal.SIGSTOP)
+                    stopped.append(pid)
             yield
         finally:
-            for program in programs:
-                self.kill(program, signal.SIGCONT)
+            for pid in stopped:
+                _send(pid, signal.SIGCONT)
 
     def manage(self, *arguments: str) -> str:
         """Run a management command against this stack; returns what it printed, fails if it does."""
@@ -82,3 +91,18 @@ class RunningStack:
     def log(self, program: str) -> str:
         """Return a program's log."""
         return log_file(self.home, program).read_text(errors="replace")
+
+
+def descendants(pid: int) -> list[int]:
+    """Return a process and all that it started, and those started in turn, the oldest first."""
+    found = [pid]
+    for each in found:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for task in os.listdir(f"/proc/{each}/task"):
+                found += map(int, Path(f"/proc/{each}/task/{task}/children").read_text().split())
+    return found
+
+
+def _send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
