@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import pytest
 from django.utils import timezone
 
 from deployments_app.backends.base import DeploymentBackend
@@ -86,6 +87,12 @@ class RolloutContract:
     """What must hold of rollouts whatever the backend."""
 
     WITHIN_S: ClassVar[float] = 40  # of one stretch: servers have to start
+
+    @pytest.fixture
+    def capacity(self, backend: DeploymentBackend) -> Iterator[Capacity]:
+        made = Capacity(backend)
+        with made.sampled():
+            yield made
 
     def until(
         self,

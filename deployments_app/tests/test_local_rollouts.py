@@ -7,7 +7,7 @@ import pytest
 from deployments_app.backends.local import LocalBackend
 from deployments_app.models import Rollout
 from deployments_app.tests.factories import make_world, stored_artifact
-from deployments_app.tests.rollout_contract import Capacity, RolloutContract
+from deployments_app.tests.rollout_contract import RolloutContract
 from portal.core.storage import store_tree, tree_path
 
 
@@ -19,12 +19,6 @@ class TestLocalRollouts(RolloutContract):
     @pytest.fixture
     def backend(self, run_dir):
         return LocalBackend()
-
-    @pytest.fixture
-    def capacity(self, backend):
-        made = Capacity(backend)
-        with made.sampled():
-            yield made
 
     @pytest.fixture(autouse=True)
     def with_folder(self, tmp_path):

@@ -8,7 +8,7 @@ from deployments_app.backends.kubernetes import KubernetesBackend
 from deployments_app.models import Rollout, Workload
 from deployments_app.testing import wait_until
 from deployments_app.tests.factories import make_world, stored_artifact
-from deployments_app.tests.rollout_contract import Capacity, RolloutContract
+from deployments_app.tests.rollout_contract import RolloutContract
 from portal.core.storage import tree_path
 from tests.cluster.artifact_server import serving
 
@@ -39,12 +39,6 @@ class TestClusterRollouts(RolloutContract):
                 return not any(backend.observe(key).exists for key in made)
 
             wait_until(all_gone, within_s=90, what="all pods are gone")
-
-    @pytest.fixture
-    def capacity(self, backend):
-        made = Capacity(backend)
-        with made.sampled():
-            yield made
 
     @pytest.fixture(autouse=True)
     def with_folder(self, tmp_path):
