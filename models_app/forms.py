@@ -31,7 +31,15 @@ ROLE_HELP = {
 REQUIRED = {"user", "item"}
 
 
-class UploadForm(forms.Form):
+class _OfDatasets(forms.Form):
+    """A form whose field `dataset` offers the datasets of one shop."""
+
+    def __init__(self, datasets: QuerySet[Dataset], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["dataset"].queryset = datasets  # type: ignore[attr-defined]
+
+
+class UploadForm(_OfDatasets):
     """A file for a new dataset, or for the next version of one."""
 
     dataset = forms.ModelChoiceField(
@@ -45,10 +53,6 @@ class UploadForm(forms.Form):
     file = forms.FileField(label="Ratings")
     items_file = forms.FileField(required=False, label="Items")
 
-    def __init__(self, datasets: QuerySet[Dataset], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.fields["dataset"].queryset = datasets  # type: ignore[attr-defined]
-
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or self.cleaned_data
         if not values.get("dataset") and not values.get("name", "").strip():
@@ -56,7 +60,7 @@ class UploadForm(forms.Form):
         return values
 
 
-class RatingsForm(forms.Form):
+class RatingsForm(_OfDatasets):
     """Which dataset gets a version of the ratings that were received one by one."""
 
     dataset = forms.ModelChoiceField(
@@ -66,10 +70,6 @@ class RatingsForm(forms.Form):
         empty_label="A dataset of their own",
         help_text="Its file about items goes with it.",
     )
-
-    def __init__(self, datasets: QuerySet[Dataset], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.fields["dataset"].queryset = datasets  # type: ignore[attr-defined]
 
 
 class ColumnsForm(forms.Form):
