@@ -12,6 +12,9 @@ urlpatterns: list[URLPattern] = [
     path("deployments", placements.deployment_list, name="deployment_list"),
     path("deployments/new", placements.deployment_new, name="deployment_new"),
     path("environments/<str:environment_id>", environments.environment_detail, name="environment_detail"),
+    path(
+        "environments/<str:environment_id>/remove", environments.environment_remove, name="environment_remove"
+    ),
     path("deployments/<str:deployment_id>", placements.deployment_detail, name="deployment_detail"),
     path("deployments/<str:deployment_id>/status", placements.deployment_status, name="deployment_status"),
     path("deployments/<str:deployment_id>/rollback", rollouts.roll_back, name="deployment_rollback"),

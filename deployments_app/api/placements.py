@@ -23,7 +23,7 @@ from deployments_app.serializers import (
     ServingKeySerializer,
     ShownServingKeySerializer,
 )
-from deployments_app.services import access, artifacts, environments, keys, rollbacks
+from deployments_app.services import access, artifacts, environments, keys, removals, rollbacks
 from portal.core.api import ApiView, accepted
 from portal.core.permissions import authorize
 
@@ -42,6 +42,20 @@ class EnvironmentsView(ApiView):
     def post(self, request: Request) -> Response:
         made = environments.create_environment(self.actor, self.shop, **self.read(NewEnvironmentSerializer))
         return Response(EnvironmentSerializer(made).data, status=201)
+
+
+class EnvironmentView(ApiView):
+    @extend_schema(responses=EnvironmentSerializer, operation_id="environments_get")
+    def get(self, request: Request, environment_id: str) -> Response:
+        authorize(self.actor, "rollouts.read", self.shop)
+        return Response(EnvironmentSerializer(selectors.environment(self.shop, environment_id)).data)
+
+    @extend_schema(responses={204: None}, operation_id="environments_remove")
+    def delete(self, request: Request, environment_id: str) -> Response:
+        """Remove an environment in which nothing was ever asked for, with its gateways."""
+        found = selectors.environment(self.shop, environment_id)
+        removals.remove_environment(self.actor, self.shop, found)
+        return Response(status=204)
 
 
 class EnvironmentAccessView(ApiView):
@@ -168,6 +182,7 @@ class ReleaseAddressView(ApiView):
 
 urlpatterns = [
     path("environments", EnvironmentsView.as_view(), name="api_environments"),
+    path("environments/<str:environment_id>", EnvironmentView.as_view(), name="api_environment"),
     path(
         "environments/<str:environment_id>/access",
         EnvironmentAccessView.as_view(),

@@ -39,11 +39,16 @@ class Environment(Leased):
     gateways_reason = models.CharField(max_length=300, blank=True)
     gateways_address = models.CharField(max_length=300, blank=True)
     gateways_seen_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)  # the row goes after its gateways
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["shop", "slug"], name="one_environment_a_slug"),
+            models.UniqueConstraint(
+                fields=["shop", "slug"],
+                condition=models.Q(removed_at__isnull=True),
+                name="one_environment_a_slug",
+            ),
             models.CheckConstraint(condition=models.Q(min_approvals__gte=1), name="somebody_approves"),
         ]
 

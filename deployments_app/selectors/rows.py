@@ -36,7 +36,7 @@ _SHOPPERS = "model_version__run__dataset_version__user_count"
 
 
 def environments(shop: Shop) -> QuerySet[Environment]:
-    return Environment.objects.filter(shop=shop).order_by("created_at")
+    return Environment.objects.filter(shop=shop, removed_at=None).order_by("created_at")
 
 
 def environment(shop: Shop, name: str) -> Environment:

@@ -6,6 +6,7 @@ from django.utils import timezone
 from deployments_app.backends.base import GatewayBackend, GatewaySpec, GatewayStatus
 from deployments_app.gateway_tokens import environment_token
 from deployments_app.models import Environment
+from deployments_app.services.removals import forget_environment
 from deployments_app.services.workloads import backend_for
 from portal.core.errors import BackendError
 from portal.core.jobs import claim, release
@@ -44,6 +45,8 @@ def _reconcile(environment: Environment) -> float | None:
         backend = backend_for(environment)
         if not isinstance(backend, GatewayBackend):
             return None
+        if environment.removed_at is not None:
+            return _remove(environment, backend)
         backend.apply_gateway(gateway_spec(environment))
         status = backend.observe_gateway(environment.pk)
     except BackendError as error:
@@ -51,6 +54,14 @@ def _reconcile(environment: Environment) -> float | None:
         return LOOK_EVERY_S
     _note(environment, status)
     return LOOK_EVERY_S if status.is_ready else LOOK_SOON_S
+
+
+def _remove(environment: Environment, backend: GatewayBackend) -> float | None:
+    backend.remove_gateway(environment.pk)
+    if backend.observe_gateway(environment.pk).exists:
+        return LOOK_SOON_S
+    forget_environment(environment)
+    return None
 
 
 def _note(environment: Environment, status: GatewayStatus) -> None:

@@ -99,11 +99,13 @@ def create_deployment(
 ) -> Deployment:
     """Make a placement: an address at the gateway that will serve one release after another."""
     authorize(actor, "deployments.write", shop)
-    if environment.shop_id != shop.pk:
-        raise NotFound("There is no such environment here.")
     _check_name(slug, name)
     try:
         with transaction.atomic():
+            # Locked: it must not be removed while a placement is made in it.
+            here = Environment.objects.select_for_update(no_key=True).filter(shop=shop, removed_at=None)
+            if not here.filter(pk=environment.pk).exists():
+                raise NotFound("There is no such environment here.")
             deployment = Deployment.objects.create(
                 shop=shop, environment=environment, slug=slug, name=name.strip(), is_open=is_open
             )

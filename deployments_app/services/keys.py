@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from deployments_app.models import Deployment, ServingKey
+from deployments_app.services.locks import lock_deployment
 from deployments_app.serving_keys import issue_key
 from portal.core.actors import Actor
 from portal.core.errors import Conflict, InvalidInput, NotFound
@@ -31,7 +32,7 @@ def issue_serving_key(
     kid, jwk, token = issue_key(f"{shop.slug}/{deployment.slug}", expires_at)
     with transaction.atomic():
         # The deployment's row first: many at once must not pass the limit together.
-        Deployment.objects.select_for_update(no_key=True).get(pk=deployment.pk, shop=shop)
+        lock_deployment(shop, deployment.pk)
         working = ServingKey.objects.filter(
             deployment=deployment, revoked_at=None, expires_at__gt=timezone.now()
         )

@@ -44,7 +44,7 @@ def prepare_shop() -> tuple[Shop, dict[Role, DemoPerson], Deployment]:
     with transaction.atomic():
         shop = Shop.objects.filter(slug=SLUG).first() or open_shop(slug=SLUG, name=NAME)
         people = {role: _person(shop, role) for role in PEOPLE}
-        environment = Environment.objects.filter(shop=shop).first() or create_environment(
+        environment = Environment.objects.filter(shop=shop, removed_at=None).first() or create_environment(
             setup, shop, slug="production", name="Production"
         )
         deployment = Deployment.objects.filter(shop=shop, slug="home").first() or create_deployment(

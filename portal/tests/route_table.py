@@ -165,6 +165,7 @@ ROUTES: dict[str, Route] = {
         POST=do("deployments.write", 302, {"name": "Cart", "slug": "cart", "environment": "@environment"}),
     ),
     "environment_detail": page("environment", GET=read("rollouts.read")),
+    "environment_remove": page("empty environment", POST=do("deployments.write", 302)),
     "deployment_detail": page("deployment", GET=read("rollouts.read")),
     "deployment_status": page("deployment", GET=read("rollouts.read")),
     "time_machine": page("deployment", GET=read("rollouts.read")),
@@ -251,6 +252,11 @@ ROUTES: dict[str, Route] = {
     # the API of deployments
     "api_environments": api(
         GET=read("rollouts.read"), POST=do("deployments.write", 201, {"slug": "stage", "name": "Stage"})
+    ),
+    "api_environment": api(
+        "environment",
+        GET=read("rollouts.read"),
+        DELETE=do("deployments.write", 204, at="empty environment"),
     ),
     "api_environment_access": api("environment", GET=read("rollouts.read")),
     "api_deployments": api(

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from deployments_app.models import Deployment
 from deployments_app.plan_templates import TEMPLATES
+from deployments_app.services.environments import create_deployment, create_environment
 from deployments_app.services.keys import issue_serving_key
 from deployments_app.services.rollouts import abort_rollout, pause_rollout
 from deployments_app.tests.factories import World, make_world
@@ -101,8 +102,11 @@ def _fill_deployments(scene: Scene) -> None:
     live = world.make_live()
     open_request = world.request()
     key, _ = issue_serving_key(world.admin, scene.shop, world.deployment, "the site")
+    empty = create_environment(world.admin, scene.shop, "empty", "Empty")
+    create_deployment(world.admin, scene.shop, empty, "unused", "Unused")
     ids |= {
         "environment": world.environment.pk,
+        "empty environment": empty.pk,
         "deployment": world.deployment.pk,
         "release": world.deployment.stable_id or "",
         "request": open_request.pk,

@@ -35,7 +35,7 @@ NOT_PAGES = {
     # answers to a press, which lead back to a page
     "person_change", "token_revoke", "version_columns", "version_cancel", "version_retry", "run_cancel",
     "promotion_decide", "deployment_rollback", "deployment_key_new", "deployment_key_revoke", "rollout_act",
-    "rollout_note", "alert_acknowledge", "deployment_rehearse", "data_from_ratings",
+    "rollout_note", "alert_acknowledge", "deployment_rehearse", "data_from_ratings", "environment_remove",
 }  # fmt: skip
 UNNAMED_CONTROLS = """[...document.querySelectorAll('input:not([type=hidden]), select, textarea, button')]
     .filter((each) => !each.labels?.length && !each.getAttribute('aria-label') && !each.title)
