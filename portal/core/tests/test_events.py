@@ -1,10 +1,14 @@
 """The audit chain: append-only, gapless, and tampering is named."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
 from portal.core.actors import system
+from portal.core.clock import database_now
 from portal.core.events import record
 from portal.core.models import Event
 from portal.core.testing import at_once, make_shop
@@ -26,6 +30,31 @@ def test_events_are_numbered_and_linked_when_the_transaction_commits():
     assert (first.seq, second.seq) == (1, 2)
     assert second.prev_hash == first.hash != ""
     call_command("verify_audit")
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_events_tell_the_time_of_the_database_whatever_their_hosts_say(monkeypatch, hours):
+    """So those of two hosts stand in order, and none seems to come before what it followed."""
+    shop = make_shop()
+    first = write(shop)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(timezone, "datetime", clock_off_by(hours))
+        assert abs(timezone.now() - database_now()) > timedelta(minutes=59)
+        second = write(shop)
+    third = write(shop)
+    assert first.created_at < second.created_at < third.created_at
+    assert abs(second.created_at - database_now()) < timedelta(minutes=1)
+    assert [*Event.objects.order_by("created_at")] == [*Event.objects.order_by("seq")]
+    call_command("verify_audit")
+
+
+def clock_off_by(hours):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    return Clock
 
 
 def test_24_writers_at_once_leave_one_gapless_chain_a_shop():
