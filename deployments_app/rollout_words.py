@@ -9,6 +9,7 @@ from deployments_app.models import AnalysisVerdict, Deployment, Rehearsal, Rollo
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.plan_rules import read_plan
 from deployments_app.plan_words import about_shoppers, plan_steps
+from deployments_app.remedies import remedy
 from deployments_app.selectors import RollbackTarget
 from portal.core import figures
 from portal.core.models import Event
@@ -114,6 +115,16 @@ def why(rollout: Rollout, now: datetime) -> str:
     if rollout.status == "progressing" and left_s is not None and left_s > 0:
         return f"It is held for {figures.duration(max(1, round(left_s)))} more; then the checks decide."
     return _sentence(_STEP.sub("", rollout.reason.strip()))
+
+
+def what_to_do(rollout: Rollout) -> str:
+    """Say what helps a rollout that failed, or whose servers do not get ready; empty where nothing has to."""
+    if rollout.status in ("succeeded", "aborted"):
+        return ""
+    found = remedy(rollout.reason)
+    if not found and rollout.status == "failed":
+        return "look at the checks below; then start it again from its request, or withdraw that."
+    return found
 
 
 def watched_until(rollout: Rollout, now: datetime) -> datetime | None:

@@ -17,6 +17,7 @@ from deployments_app.models import (
     ServingKey,
 )
 from deployments_app.plan_templates import Template
+from deployments_app.rollout_words import what_to_do
 from deployments_app.selectors import allowed_actions, is_expired, is_stale
 from deployments_app.services.previews import PromotionPreview
 from portal.core.api import StrictSerializer
@@ -233,17 +234,21 @@ class RolloutSerializer(serializers.ModelSerializer):
     plan = serializers.DictField(read_only=True)
     measured = serializers.DictField(read_only=True)
     allowed = serializers.SerializerMethodField()
+    remedy = serializers.SerializerMethodField(help_text="What to do about the reason; empty for nothing.")
 
     class Meta:
         model = Rollout
         fields: tuple[str, ...] = (
-            "id", "kind", "status", "reason", "lock_version", "deployment", "promotion", "release",
+            "id", "kind", "status", "reason", "remedy", "lock_version", "deployment", "promotion", "release",
             "from_release", "plan", "step", "weight_pct", "step_started_at", "allowed", "note", "received_at",
             "measured", "created_at", "started_at", "finished_at",
         )  # fmt: skip
 
     def get_allowed(self, row: Rollout) -> list[str]:
         return list(allowed_actions(row))
+
+    def get_remedy(self, row: Rollout) -> str:
+        return what_to_do(row)
 
 
 class RolloutDetailSerializer(RolloutSerializer):

@@ -132,6 +132,7 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         "deployment": deployment,
         "headline": words.headline(rollout, is_live=is_live),
         "why": words.why(rollout, now),
+        "remedy": words.what_to_do(rollout),
         "arms": words.arms(deployment, shoppers),
         "steps": words.steps(rollout, now, shoppers),
         "checks": words.check_lines(verdict),
