@@ -172,24 +172,32 @@ class DeploymentBackend(Protocol):
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that a backend would make, change or remove. diff: a unified diff, or the whole thing."""
+    """One thing that a backend would make for a release, compared with what the live one has of it.
+
+    act: make (the live one has nothing like it), change, keep (the same but for its name), remove (the new
+    one has nothing like it). diff: a unified diff; all its lines are new where nothing is live.
+    """
 
     what: str
-    act: str  # make, change, remove
+    act: str
     diff: str = ""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What `apply` would do. problem: why it would be refused, in words; empty when it would not."""
+    """What `apply` would do. problem: why it would be refused, in words; empty when it would not.
+
+    is_tried: whoever would run it has checked all of it as if it were applied.
+    """
 
     changes: tuple[Change, ...] = ()
     problem: str = ""
+    is_tried: bool = False
 
 
 @runtime_checkable
 class PreviewingBackend(Protocol):
     """A backend that can say beforehand, without doing it, what `apply` would do. No backend has to."""
 
-    def preview(self, spec: ReleaseSpec) -> Preview:
-        """Say what would change. Raises BackendError like the others."""
+    def preview(self, spec: ReleaseSpec, live: ReleaseSpec | None = None) -> Preview:
+        """Say what would differ from what the live release has. Raises BackendError like the others."""

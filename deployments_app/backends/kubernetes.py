@@ -24,6 +24,7 @@ from deployments_app.backends.base import (
     Right,
     WorkloadStatus,
 )
+from deployments_app.backends.differences import as_asked, compare
 from deployments_app.backends.kubernetes_api import Cluster, Refused, open_cluster
 from deployments_app.backends.kubernetes_reasons import read_gateway_status, read_status
 from deployments_app.backends.manifests import (
@@ -130,18 +131,30 @@ class KubernetesBackend:
         for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
             self.cluster.delete(kind, gateway_name(key))
 
-    def preview(self, spec: ReleaseSpec) -> Preview:
-        """Have the API server check every object as if it were written, and show them without secrets."""
+    def preview(self, spec: ReleaseSpec, live: ReleaseSpec | None = None) -> Preview:
+        """Have the API server check every object as if it were written, beside what is live."""
+        asked = self._objects(spec)
+        before = self._objects(live) if live is not None else {}
         changes, problem = [], ""
-        for manifest in build_release(spec, self.options, size_bytes=_size(spec.artifact)):
-            kind, name = manifest["kind"], manifest["metadata"]["name"]
-            act = "make" if kind == "Secret" or self.cluster.get(kind, name) is None else "change"
-            changes.append(Change(f"{kind} {name}", act, _as_text(_without_secrets(manifest))))
-            try:
-                self.cluster.apply(manifest, dry_run=True)
-            except Refused as refused:
-                problem = problem or refused.detail
-        return Preview(tuple(changes), problem)
+        for kind in (kind for kind in KINDS if kind in {*asked, *before}):
+            old, new, is_whole = before.get(kind), asked.get(kind), kind != "Secret"
+            if new is not None:
+                try:
+                    tried = self.cluster.apply(new, dry_run=True)
+                    new = tried if is_whole else new
+                except Refused as refused:
+                    problem, is_whole = problem or refused.detail, False
+            # What was refused lacks the server's defaults, and Secrets are never read: those are compared
+            # with what was asked for the live release, all others with what is there.
+            if old is not None and is_whole:
+                old = self.cluster.get(kind, old["metadata"]["name"])
+            if old is not None or new is not None:
+                changes.append(_compare(kind, old, new, spec, live))
+        return Preview(tuple(changes), problem, is_tried=not problem)
+
+    def _objects(self, spec: ReleaseSpec) -> dict[str, Manifest]:
+        built = build_release(spec, self.options, size_bytes=_size(spec.artifact))
+        return {each["kind"]: each for each in built}
 
     @property
     def namespace(self) -> str:
@@ -181,6 +194,13 @@ def cluster_settings() -> ClusterSettings:
         gateway_type=settings.KUBERNETES_GATEWAY_TYPE,
         store_url=settings.ARTIFACT_S3_URL,
     )
+
+
+def _compare(
+    kind: str, old: Manifest | None, new: Manifest | None, spec: ReleaseSpec, live: ReleaseSpec | None
+) -> Change:
+    before, after = (None if each is None else _without_secrets(as_asked(each)) for each in (old, new))
+    return compare(kind, before, after, *(each.key for each in (spec, live) if each is not None))
 
 
 def _without_secrets(manifest: Manifest) -> Manifest:

@@ -18,8 +18,9 @@ from typing import Any
 
 from django.conf import settings
 
-from deployments_app.backends import local_process, local_reasons
-from deployments_app.backends.base import ReleaseKey, ReleaseSpec, WorkloadStatus
+from deployments_app.backends import local_preview, local_process, local_reasons
+from deployments_app.backends.base import Preview, ReleaseKey, ReleaseSpec, WorkloadStatus
+from deployments_app.backends.differences import compare
 from deployments_app.backends.local_ports import LOOPBACK, choose_port
 from deployments_app.backends.local_process import ProcessId
 from portal.core.errors import BackendError
@@ -82,6 +83,19 @@ class LocalBackend:
             return []
         names = (folder.name for folder in self.root.iterdir() if folder.name[0] != ".")
         return sorted({name.rpartition("-")[0] for name in names})
+
+    def preview(self, spec: ReleaseSpec, live: ReleaseSpec | None = None) -> Preview:
+        """Say by what the servers would be started, beside what those of the live release run by."""
+        folder = self.root / f"{spec.key}-0"
+        command = [*self.server, "--config", str(folder / "config.json")]
+        new = local_preview.planned(command, _server_config(spec, folder, 0), spec.replicas)
+        folders = self._folders(live.key) if live is not None else []
+        old = local_preview.running(folders, [_process(_read(each)) for each in folders])
+        is_there = spec.artifact.is_dir()
+        return Preview(
+            (compare("Servers", old, new, spec.key, *([live.key] if live is not None else [])),),
+            problem="" if is_there else "the model's files are not on this machine",
+        )
 
     def _folders(self, key: ReleaseKey) -> list[Path]:
         return sorted(self.root.glob(f"{key}-[0-9]*"), key=lambda path: int(path.name.rpartition("-")[2]))

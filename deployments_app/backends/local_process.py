@@ -32,6 +32,14 @@ class ProcessId:
     def is_alive(self) -> bool:
         return ProcessId.find(self.pid) == self
 
+    def command(self) -> list[str]:
+        """Read what it was started by; empty when it is gone."""
+        try:
+            words = Path(f"/proc/{self.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        except OSError:
+            return []
+        return [os.fsdecode(each) for each in words] if self.is_alive() else []
+
     def signal_session(self, session: int, number: int) -> None:
         """Send a signal to the process and everything in its session's group, if it still is this process."""
         if self.is_alive():

@@ -34,7 +34,7 @@ class PromotionPreview:
     """plan: complete; steps: as `plan_steps` has them; changes: the release spec beside the live one's.
 
     stop_rule: when it would stop by itself, in words; empty where nobody would be served otherwise.
-    backend: what the backend itself would make and change, where it can tell.
+    backend: what the backend itself would make, beside what the live release has there, where it can tell.
     """
 
     plan: dict[str, Any]
@@ -42,6 +42,7 @@ class PromotionPreview:
     changes: list[dict[str, Any]]
     stop_rule: str
     backend: Preview | None
+    live_number: int | None = None  # of the release that all this is compared with
 
 
 def preview_promotion(
@@ -60,13 +61,15 @@ def preview_promotion(
         chosen = {**AT_ONCE.to_json(), "servers": chosen["servers"]}
     release = _next_release(deployment, version, chosen["servers"])
     spec = release_spec(release, Workload(release=release))
-    live = release_spec(deployment.stable) if deployment.stable is not None else None
+    stable = deployment.stable
+    live = release_spec(stable, Workload(release=stable)) if stable is not None else None
     return PromotionPreview(
         plan=chosen,
         steps=plan_steps(chosen, version.run.dataset_version.user_count, timezone.now()),
         changes=compare_specs(live, spec),
         stop_rule=stop_rule(chosen) if deployment.stable_id is not None else "",
-        backend=_ask_backend(deployment, spec),
+        backend=_ask_backend(deployment, spec, live),
+        live_number=stable.number if stable is not None else None,
     )
 
 
@@ -94,13 +97,13 @@ def _next_release(deployment: Deployment, version: ModelVersion, servers: dict[s
         number=last + 1,
         model_version=version,
         artifact_digest=version.artifact_digest,
-        config=servers,
+        config={**servers, "promotion": "the request"},  # which has no id yet
     )
 
 
-def _ask_backend(deployment: Deployment, spec: ReleaseSpec) -> Preview | None:
+def _ask_backend(deployment: Deployment, spec: ReleaseSpec, live: ReleaseSpec | None) -> Preview | None:
     try:
         backend = backend_for(deployment.environment)
-        return backend.preview(spec) if isinstance(backend, PreviewingBackend) else None
+        return backend.preview(spec, live) if isinstance(backend, PreviewingBackend) else None
     except BackendError as error:
         return Preview(problem=error.detail)

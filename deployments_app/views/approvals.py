@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from deployments_app import plan_words, selectors
 from deployments_app import request_words as words
+from deployments_app.change_words import ShownChange, shown_changes
 from deployments_app.forms import PressForm, PromotionForm
 from deployments_app.models import Promotion
 from deployments_app.plan_templates import TEMPLATES
@@ -100,7 +101,7 @@ def promotion_new(request: ShopRequest) -> HttpResponse:
     return render(
         request,
         "deployments_app/promotion_new.html",
-        {**_new_context(version, form), "preview": preview},
+        {**_new_context(version, form), "preview": preview, "backend_changes": _changes(preview)},
         status=422 if form.errors and "preview" not in request.POST else 200,
     )
 
@@ -127,6 +128,12 @@ def _preview(request: ShopRequest, version: ModelVersion, form: PromotionForm) -
         target = next((each for each in form.deployments if each.pk == named), form.deployments[0])
         plan = _plan_to_edit(request, form.deployments)
     return preview_promotion(request.actor, request.shop, version, target, plan)
+
+
+def _changes(preview: PromotionPreview | None) -> list[ShownChange]:
+    if preview is None or preview.backend is None:
+        return []
+    return shown_changes(preview.backend.changes, preview.live_number)
 
 
 def _wanted(request: ShopRequest) -> str | None:
