@@ -20,7 +20,7 @@ from deployments_app.agent_compare import Comparer
 from deployments_app.agent_config import AgentConfig, read_config
 from deployments_app.agent_envoy import EnvoyAdmin, EnvoyUnavailable
 from deployments_app.agent_files import GatewayFolder
-from deployments_app.agent_portal import Fetched, Portal, PortalUnavailable
+from deployments_app.agent_portal import Fetched, Portal, PortalUnavailable, read_kept
 from deployments_app.agent_probe import ProbeKey, Prober, is_worth_measuring
 from deployments_app.agent_reporter import Reporter
 from deployments_app.agent_state import AgentState
@@ -76,6 +76,7 @@ class Agent:
             fetched = self._portal.fetch_routes()
         except PortalUnavailable as error:
             self._note_problem(str(error))
+            self._begin_with_kept()
             return False
         self._note_problem("")
         if fetched is not None:
@@ -84,6 +85,15 @@ class Agent:
             with self._state.lock:
                 self._state.expected = versions
         return True
+
+    def _begin_with_kept(self) -> None:
+        """Without a portal, begin with the routes kept beside us, if this gateway never had any."""
+        if self.config.kept_routes is None or self._folder.has_routes:
+            return
+        kept = read_kept(self.config.kept_routes)
+        if kept is not None:
+            log.warning("Beginning with kept routes %s until the portal answers.", kept.version)
+            self._apply(Fetched(kept, clock_offset_s=0.0))
 
     def _apply(self, fetched: Fetched) -> None:
         """Start measuring, then write: a measurement has to see the answers before the change too."""

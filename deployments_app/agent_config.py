@@ -19,6 +19,7 @@ class AgentConfig:
     ports: Ports
     agent_id: str
     backend: str = "local"  # whose deployments this gateway serves
+    kept_routes: Path | None = None  # what to begin with where the portal does not answer
 
 
 def read_config(setting: Callable[[str], str | None], home: Path) -> AgentConfig:
@@ -26,7 +27,8 @@ def read_config(setting: Callable[[str], str | None], home: Path) -> AgentConfig
 
     PORTAL_URL, AGENT_TOKEN, GATEWAY_URL and GATEWAY_ADMIN_URL are needed. GATEWAY_BIND (default loopback)
     and GATEWAY_PORT say where Envoy listens when that is not what GATEWAY_URL says; AGENT_ID names
-    the agent, GATEWAY_BACKEND the backend whose deployments it serves.
+    the agent, GATEWAY_BACKEND the backend whose deployments it serves, GATEWAY_KEPT_ROUTES a file with the
+    last routes, for a gateway that never had any and does not reach the portal.
     """
 
     def need(name: str) -> str:
@@ -39,6 +41,7 @@ def read_config(setting: Callable[[str], str | None], home: Path) -> AgentConfig
     port = int(setting("GATEWAY_PORT") or gateway.port or (443 if gateway.scheme == "https" else 80))
     if admin.port is None:
         raise ValueError("GATEWAY_ADMIN_URL has no port; the gateway's agent needs it.")
+    kept = setting("GATEWAY_KEPT_ROUTES")
     return AgentConfig(
         folder=home / "gateway",
         portal_url=need("PORTAL_URL"),
@@ -46,4 +49,5 @@ def read_config(setting: Callable[[str], str | None], home: Path) -> AgentConfig
         ports=Ports(setting("GATEWAY_BIND") or "127.0.0.1", port, admin.port),
         backend=setting("GATEWAY_BACKEND") or "local",
         agent_id=setting("AGENT_ID") or f"{socket.gethostname()}-{port}",
+        kept_routes=Path(kept) if kept else None,
     )

@@ -13,6 +13,7 @@ from deployments_app.gateway import Ports, Routes, WatchedFile, build_bootstrap,
 from deployments_app.gateway_bootstrap import KINDS, live_file
 from deployments_app.gateway_clusters import BY_NAME, Resource, build_clusters
 
+FETCHED = "fetched"  # a file that says there were routes; the readiness of a gateway's pod looks for it
 LINGER_S = 10.0  # how long a cluster outlives the routes to it: longer than any request
 
 
@@ -73,8 +74,13 @@ class GatewayFolder:
                 self._lingering[cluster["name"]] = (cluster, until)
         self._routes = routes
         versions = self._write_all(routes)
-        (self.path / "fetched").touch()  # from now on this gateway has what shoppers ask for
+        (self.path / FETCHED).touch()  # from now on this gateway has what shoppers ask for
         return versions
+
+    @property
+    def has_routes(self) -> bool:
+        """Tell whether there ever were routes in this folder; an earlier agent's count, too."""
+        return (self.path / FETCHED).exists()
 
     def forget_old(self) -> dict[str, str] | None:
         """Drop clusters whose time is over; the new versions when there were any."""

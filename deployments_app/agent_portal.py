@@ -5,6 +5,7 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -112,6 +113,15 @@ class Portal:
         if len(content) > ANSWER_MAX_BYTES:
             raise http.client.HTTPException("the answer is larger than 16 MiB")
         return response.status, {name.lower(): value for name, value in response.getheaders()}, content
+
+
+def read_kept(path: Path) -> Routes | None:
+    """Read routes that were kept for a gateway without a portal; None where there are none to serve by."""
+    try:
+        routes, _ = routes_from_json(json.loads(path.read_text()))
+    except (OSError, WireError, ValueError, RecursionError):
+        return None
+    return routes if routes.deployments else None
 
 
 def _clock_offset_s(portal_now: datetime, asked_at: float, answered_at: float) -> float:

@@ -91,12 +91,14 @@ class GatewaySpec:
     """Everything a backend needs to run one environment's gateways.
 
     portal_url: where their agents ask for routes; token: what they show there, good for this environment.
+    routes: the present routes, as the portal would tell them; kept for a gateway that cannot ask it.
     """
 
     key: str  # the environment's id
     portal_url: str
     token: str = field(repr=False)
     replicas: int = 2
+    routes: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

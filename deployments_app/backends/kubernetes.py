@@ -44,6 +44,7 @@ from deployments_app.backends.manifests_gateway import (
     build_gateway,
     gateway_name,
     gateway_selector,
+    routes_name,
 )
 from deployments_app.backends.manifests_role import build_role, needed_rights
 
@@ -128,6 +129,7 @@ class KubernetesBackend:
     def remove_gateway(self, key: str) -> None:
         self._written.pop(self._place(key), None)
         self.cluster.delete("Service", cache_name(key))
+        self.cluster.delete("Secret", routes_name(key))
         for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
             self.cluster.delete(kind, gateway_name(key))
 

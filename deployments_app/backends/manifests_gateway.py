@@ -33,7 +33,8 @@ GATEWAY_KINDS = (  # in the order in which they are made; removed in reverse, th
 )
 PORT, ADMIN_PORT = 8080, 9901
 LEAVE_S = 8  # how long a gateway goes on answering after it was told to end
-HOME = "/var/lib/aisle"
+HOME, KEPT = "/var/lib/aisle", "/kept"
+ROUTES_FILE = "routes.json"
 # The agent writes the bootstrap; hot restart is off: each pod has one Envoy.
 RUN_ENVOY = (
     f"while [ ! -f {HOME}/gateway/bootstrap.json ]; do sleep 0.1; done; "
@@ -46,6 +47,11 @@ RUN_ENVOY = (
 def gateway_name(key: str) -> str:
     """Name the objects of an environment's gateways."""
     return f"gateway-{object_name(key)}"
+
+
+def routes_name(key: str) -> str:
+    """Name the Secret that keeps the last routes of an environment."""
+    return f"{gateway_name(key)}-routes"
 
 
 def gateway_selector(key: str) -> str:
@@ -61,6 +67,7 @@ def build_gateway(spec: GatewaySpec, settings: ClusterSettings) -> list[Manifest
     return [
         _object("v1", "ServiceAccount", spec, {"automountServiceAccountToken": False}),
         _object("v1", "Secret", spec, {"type": "Opaque", "data": secret}),
+        _kept_routes(spec),
         _object(
             "networking.k8s.io/v1", "NetworkPolicy", spec, {"spec": _network_policy(spec, settings, selector)}
         ),
@@ -74,6 +81,15 @@ def build_gateway(spec: GatewaySpec, settings: ClusterSettings) -> list[Manifest
 def _object(version: str, kind: str, spec: GatewaySpec, content: Manifest) -> Manifest:
     metadata = {"name": gateway_name(spec.key), "labels": _labels(spec)}
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
+
+
+def _kept_routes(spec: GatewaySpec) -> Manifest:
+    """Build what a gateway begins with that finds no portal. New pods read it; the others have newer routes.
+
+    A Secret only because Aisle's Role may write Secrets: there is nothing secret in routes.
+    """
+    made = _object("v1", "Secret", spec, {"type": "Opaque", "data": encode({ROUTES_FILE: spec.routes})})
+    return {**made, "metadata": {**made["metadata"], "name": routes_name(spec.key)}}
 
 
 def _labels(spec: GatewaySpec) -> dict[str, str]:
@@ -132,6 +148,8 @@ def _deployment(
 
 def _pod(spec: GatewaySpec, settings: ClusterSettings, selector: Manifest) -> Manifest:
     shared = container_basics(settings)
+    # Optional: whoever deletes it keeps no gateway from starting.
+    kept = {"secretName": routes_name(spec.key), "optional": True, "defaultMode": 0o440}
     return {
         **pod_basics(gateway_name(spec.key), selector, leave_s=LEAVE_S),
         "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},  # servers' names are whole
@@ -139,6 +157,7 @@ def _pod(spec: GatewaySpec, settings: ClusterSettings, selector: Manifest) -> Ma
         "volumes": [
             *({"name": name, "emptyDir": {}} for name in ("home", "artifacts")),
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            {"name": "kept", "secret": kept},
         ],
     }
 
@@ -169,6 +188,7 @@ def _agent(spec: GatewaySpec) -> Manifest:
         "GATEWAY_ADMIN_URL": f"http://127.0.0.1:{ADMIN_PORT}",
         "GATEWAY_BIND": "0.0.0.0",  # noqa: S104 - shoppers come from outside the pod
         "GATEWAY_BACKEND": spec.key,
+        "GATEWAY_KEPT_ROUTES": f"{KEPT}/{ROUTES_FILE}",
     }
     name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
     return {
@@ -179,7 +199,7 @@ def _agent(spec: GatewaySpec) -> Manifest:
             {"name": "AGENT_ID", "valueFrom": name},
             _token(spec),
         ],
-        # Ready once it has had routes from the portal: a gateway without any would refuse every shopper.
+        # Ready once it has had routes, the portal's or kept ones: without any it would refuse every shopper.
         "readinessProbe": {
             "exec": {"command": ["test", "-f", f"{HOME}/gateway/fetched"]},
             "periodSeconds": 1,
@@ -188,7 +208,10 @@ def _agent(spec: GatewaySpec) -> Manifest:
         },
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_S}}},
         "resources": resources("50m", 96 * MIB, 256 * MIB),
-        "volumeMounts": [mount("home", HOME, writes=True), mount("tmp", "/tmp", writes=True)],  # noqa: S108
+        "volumeMounts": [
+            *(mount("home", HOME, writes=True), mount("kept", KEPT)),
+            mount("tmp", "/tmp", writes=True),  # noqa: S108 - the pod's own
+        ],
     }
 
 

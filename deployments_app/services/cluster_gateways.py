@@ -1,11 +1,17 @@
 """The gateways of an environment in a cluster: made, and made again, like the servers of releases."""
 
+import json
+import logging
+from datetime import UTC, datetime
+
 from django.conf import settings
 from django.utils import timezone
 
 from deployments_app.backends.base import GatewayBackend, GatewaySpec, GatewayStatus
 from deployments_app.gateway_tokens import environment_token
+from deployments_app.gateway_wire import routes_to_json
 from deployments_app.models import Environment
+from deployments_app.routing import routes_for_gateway
 from deployments_app.services.removals import forget_environment
 from deployments_app.services.workloads import backend_for
 from portal.core.errors import BackendError
@@ -14,6 +20,10 @@ from portal.core.jobs import claim, release
 LOOK_EVERY_S = 5.0
 LOOK_SOON_S = 0.5
 LEASE_S = 20.0
+KEPT_MAX_BYTES = 900_000  # a Secret holds 1 MiB
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+log = logging.getLogger("aisle.gateways")
 
 
 def gateway_spec(environment: Environment) -> GatewaySpec:
@@ -23,7 +33,19 @@ def gateway_spec(environment: Environment) -> GatewaySpec:
         portal_url=settings.CLUSTER_PORTAL_URL,
         token=environment_token(environment.pk),
         replicas=settings.KUBERNETES_GATEWAYS,
+        routes=_routes_to_keep(environment),
     )
+
+
+def _routes_to_keep(environment: Environment) -> str:
+    """Write what a gateway begins with that is started while the portal is down."""
+    routes = routes_for_gateway(environment.gateway_scope)
+    # Nobody takes the time from what is kept, and the same routes have to read the same.
+    text = json.dumps(routes_to_json(routes, NO_TIME), separators=(",", ":"))
+    if len(text) > KEPT_MAX_BYTES:
+        log.warning("The routes of %s are too large to be kept in its cluster.", environment.pk)
+        return ""
+    return text
 
 
 def reconcile_environment(environment_id: str) -> None:

@@ -55,13 +55,13 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     gateway.stop()
 
 
-def config(gateway: Gateway, portal: PortalStandIn) -> AgentConfig:
-    return AgentConfig(gateway.path, portal.url, TOKEN, gateway.ports, "agent-1")
+def config(gateway: Gateway, portal: PortalStandIn, kept: Path | None = None) -> AgentConfig:
+    return AgentConfig(gateway.path, portal.url, TOKEN, gateway.ports, "agent-1", kept_routes=kept)
 
 
 @contextlib.contextmanager
-def running_agent(gateway: Gateway, portal: PortalStandIn) -> Iterator[Agent]:
-    agent = Agent(config(gateway, portal))
+def running_agent(gateway: Gateway, portal: PortalStandIn, kept: Path | None = None) -> Iterator[Agent]:
+    agent = Agent(config(gateway, portal, kept))
     running = threading.Thread(target=agent.run)
     running.start()
     try:
