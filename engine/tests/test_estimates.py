@@ -39,6 +39,7 @@ CASES = [
     ("item_knn", {}),
     ("item_knn", {"neighbours": 200, "weighting": "cosine"}),
     ("item_graph", {}),
+    ("item_graph", {"sharpness": 0.9}),
     ("user_knn", {}),
     ("item_knn", {"weighting": "pearson"}),
     ("als", {"factors": 64, "iterations": 1}),

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from engine.estimators.item_graph import ItemGraph, ItemGraphConfig
 from engine.estimators.item_knn import ItemKNN, ItemKNNConfig
+from engine.estimators.sharpening import spectral_radius
 from engine.testing import EstimatorContract, random_matrix
 
 
@@ -29,6 +31,36 @@ class TestItemGraph(EstimatorContract):
         assert (np.diff(one.indptr) == 7).all()
         np.testing.assert_array_equal(one.indices, two.indices)
         np.testing.assert_array_equal(one.data, two.data)
+
+
+class TestASharpItemGraph(EstimatorContract):
+    algorithm = ItemGraph
+    config = ItemGraphConfig(alpha=0.5, beta=0.2, sharpness=0.9)
+
+    def test_two_step_walks_are_taken_off_where_a_walk_of_one_step_is_known(self) -> None:
+        matrix = random_matrix(12)
+        walk = ItemGraph(ItemGraphConfig(alpha=0.5, beta=0.2)).fit(matrix).similarity_.toarray()
+        radius = np.abs(np.linalg.eigvals(walk)).max()
+        expected = np.where(walk > 0, np.maximum(walk - 0.9 / radius * walk @ walk, 0), 0)
+        found = self.fitted(matrix).similarity_
+        np.testing.assert_allclose(found.toarray(), expected, rtol=1e-3, atol=1e-5)
+        for row in range(found.shape[0]):
+            assert (np.diff(found.data[found.indptr[row] : found.indptr[row + 1]]) <= 0).all()
+
+    def test_thread_counts_change_nothing(self) -> None:
+        matrix = random_matrix(16, n_users=300, n_items=200)
+        one, two = (ItemGraph(self.config, threads=threads).fit(matrix).similarity_ for threads in (1, 2))
+        np.testing.assert_array_equal(one.indices, two.indices)
+        np.testing.assert_array_equal(one.data, two.data)
+
+    def test_a_graph_without_a_circle_has_nothing_to_take_off(self) -> None:
+        assert spectral_radius(sp.csr_matrix(np.triu(np.ones((5, 5), np.float32), 1))) == 0
+
+    @pytest.mark.parametrize("weights", [[[0, 4], [1, 0]], [[0, 1, 0], [0, 0, 8], [1, 0, 0]]])
+    def test_the_radius_of_a_circle_is_found_though_its_walk_never_settles(
+        self, weights: list[list[float]]
+    ) -> None:
+        assert spectral_radius(sp.csr_matrix(weights, dtype=np.float32)) == pytest.approx(2, rel=0.06)
 
 
 class TestItemKNNByJaccard(EstimatorContract):
