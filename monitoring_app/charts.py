@@ -17,9 +17,17 @@ LEAST_TOP = 1.0  # of every axis, in its unit
 WORDS = {"paused": "paused", "succeeded": "live", "failed": "stopped", "aborted": "ended"}
 
 
-# Role -> colour: an arm has one colour everywhere; releases that no longer serve are grey.
-COLOURS = {"stable": "--stable", "canary": "--canary-line", "shadow": "--shadow-arm-line"}
-Roles = Mapping[int, str]  # release number -> stable, canary or shadow
+# Role -> colour: an arm has one colour everywhere; of the releases that served before, each has its own.
+BEFORE = ("series-2", "series-5", "series-6")
+COLOURS = {"stable": "--stable", "canary": "--canary-line", "shadow": "--shadow-arm-line"} | {
+    each: f"--{each}" for each in BEFORE
+}
+Roles = Mapping[int, str]  # release number -> stable, canary, shadow or one of BEFORE
+
+
+def role_before(number: int) -> str:
+    """Give a release that no longer serves a colour that stays the same whatever else is shown."""
+    return BEFORE[number % len(BEFORE)]
 
 
 def rate_figure(arms: Iterable[Series], roles: Roles, marks: Iterable[Event]) -> Figure:
@@ -115,7 +123,7 @@ def _lines(
 
 
 def _colour(number: int, roles: Roles) -> str:
-    return COLOURS.get(roles.get(number, ""), "--baseline")
+    return COLOURS[roles.get(number) or role_before(number)]
 
 
 def _name(number: int, roles: Roles) -> str:

@@ -91,7 +91,7 @@ def _roles(deployment: Deployment) -> dict[int, str]:
 
 
 def _line(arm: Series, roles: Mapping[int, str], reaction: Reaction) -> dict[str, Any]:
-    role = roles.get(arm.number, "baseline")
+    role = roles.get(arm.number) or charts.role_before(arm.number)
     times = {f"p{share}": arm.total.latency_ms(share / 100) for share in (50, 95, 99)}
     intervals = {
         "ctr_words": interval_in_words(reaction.ctr_interval, 1),
