@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern] = [
     path("approvals", approvals.approvals, name="approvals"),
     path("approvals/new", approvals.promotion_new, name="promotion_new"),
     path("approvals/<str:promotion_id>", approvals.promotion_detail, name="promotion_detail"),
+    path("approvals/<str:promotion_id>/changes", approvals.promotion_changes, name="promotion_changes"),
     path("approvals/<str:promotion_id>/decide", approvals.promotion_decide, name="promotion_decide"),
     path("deployments", placements.deployment_list, name="deployment_list"),
     path("deployments/new", placements.deployment_new, name="deployment_new"),

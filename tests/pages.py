@@ -35,6 +35,7 @@ FOLLOWED = {
     "version": ("run", r"/models/versions/mv_\w+$", ""),
     "request-new": ("version", r"/approvals/new\?version=", ""),
     "request": ("approvals-open", r"/approvals/pro_\w+$", ""),
+    "request-changes": ("request", r"/approvals/pro_\w+/changes$", ""),
     "request-decided": ("approvals-decided", r"/approvals/pro_\w+$", ""),
     "deployment": ("releases", r"/deployments/dep_\w+$", ""),
     "environment": ("deployment", r"/environments/env_\w+$", ""),

@@ -22,7 +22,7 @@ from deployments_app.serializers import (
     RolloutSerializer,
 )
 from deployments_app.services import promotions, reviews, starts
-from deployments_app.services.previews import preview_promotion
+from deployments_app.services.previews import preview_promotion, preview_request
 from models_app.selectors import model_version
 from portal.core.api import ApiView, accepted
 from portal.core.permissions import authorize
@@ -72,6 +72,15 @@ class PromotionPreviewView(ApiView):
             selectors.deployment(self.shop, asked["deployment"]),
             plan=asked.get("plan"),
         )
+        return Response(PlanPreviewSerializer(found).data)
+
+
+class PromotionChangesView(ApiView):
+    """What a request that waits would change now: the same as its preview did, against what is live now."""
+
+    @extend_schema(responses=PlanPreviewSerializer, operation_id="promotions_changes")
+    def get(self, request: Request, promotion_id: str) -> Response:
+        found = preview_request(self.actor, self.shop, selectors.promotion(self.shop, promotion_id))
         return Response(PlanPreviewSerializer(found).data)
 
 
@@ -186,6 +195,9 @@ urlpatterns = [
         "promotions/<str:promotion_id>/withdraw",
         PromotionWithdrawView.as_view(),
         name="api_promotion_withdraw",
+    ),
+    path(
+        "promotions/<str:promotion_id>/changes", PromotionChangesView.as_view(), name="api_promotion_changes"
     ),
     path("promotions/<str:promotion_id>/start", PromotionStartView.as_view(), name="api_promotion_start"),
     path(

@@ -7,13 +7,13 @@ from django.db.models import Max
 from django.utils import timezone
 
 from deployments_app.backends.base import Preview, PreviewingBackend, ReleaseSpec
-from deployments_app.models import Deployment, Release, Workload
+from deployments_app.models import Deployment, Promotion, Release, Workload
 from deployments_app.plan_rules import AT_ONCE, validate_plan
 from deployments_app.plan_words import plan_steps, stop_rule
 from deployments_app.services.workloads import backend_for, release_spec
 from models_app.models import ModelVersion
 from portal.core.actors import Actor
-from portal.core.errors import BackendError, NotFound
+from portal.core.errors import BackendError, Conflict, NotFound
 from portal.core.models import Shop
 from portal.core.permissions import authorize
 
@@ -56,10 +56,29 @@ def preview_promotion(
     authorize(actor, "promotions.request", shop)
     if deployment.shop_id != shop.pk or version.registered_model.shop_id != shop.pk:
         raise NotFound("There is no such placement or model version here.")
-    chosen = validate_plan(plan or deployment.environment.plan)
+    # The request has no id yet that its objects could name.
+    return _preview(deployment, version, plan or deployment.environment.plan, request="the request")
+
+
+def preview_request(actor: Actor, shop: Shop, promotion: Promotion) -> PromotionPreview:
+    """Say what a request that is not on its way yet would lead to if it were approved now."""
+    authorize(actor, "promotions.read", shop)
+    if promotion.shop_id != shop.pk:
+        raise NotFound("There is no such promotion request here.")
+    if promotion.status not in ("open", "approved"):
+        raise Conflict(
+            f"This request is {promotion.status}: nothing of it will be applied any more.", code="decided"
+        )
+    return _preview(promotion.deployment, promotion.model_version, promotion.plan, request=promotion.pk)
+
+
+def _preview(
+    deployment: Deployment, version: ModelVersion, plan: dict[str, Any], *, request: str
+) -> PromotionPreview:
+    chosen = validate_plan(plan)
     if deployment.stable_id is None:
         chosen = {**AT_ONCE.to_json(), "servers": chosen["servers"]}
-    release = _next_release(deployment, version, chosen["servers"])
+    release = _next_release(deployment, version, {**chosen["servers"], "promotion": request})
     spec = release_spec(release, Workload(release=release))
     stable = deployment.stable
     live = release_spec(stable, Workload(release=stable)) if stable is not None else None
@@ -89,7 +108,7 @@ def compare_specs(live: ReleaseSpec | None, new: ReleaseSpec) -> list[dict[str, 
     ]
 
 
-def _next_release(deployment: Deployment, version: ModelVersion, servers: dict[str, int]) -> Release:
+def _next_release(deployment: Deployment, version: ModelVersion, config: dict[str, Any]) -> Release:
     """Describe the release that an approval would make; it is not saved."""
     last = Release.objects.filter(deployment=deployment).aggregate(last=Max("number"))["last"] or 0
     return Release(
@@ -97,7 +116,7 @@ def _next_release(deployment: Deployment, version: ModelVersion, servers: dict[s
         number=last + 1,
         model_version=version,
         artifact_digest=version.artifact_digest,
-        config={**servers, "promotion": "the request"},  # which has no id yet
+        config=config,
     )
 
 

@@ -5,6 +5,7 @@ import sys
 from typing import ClassVar
 
 import pytest
+from django.urls import reverse
 
 from deployments_app.backends.differences import as_asked, compare
 from deployments_app.backends.kubernetes import KubernetesBackend
@@ -14,6 +15,7 @@ from deployments_app.backends.manifests import KINDS, ClusterSettings
 from deployments_app.change_words import shown_changes
 from deployments_app.models import Environment, Workload
 from deployments_app.plan_templates import TEMPLATES
+from deployments_app.services import reviews
 from deployments_app.services.workloads import release_spec
 from deployments_app.tests.factories import QUICK_PLAN
 from portal.core.diffs import read_diff
@@ -155,6 +157,24 @@ def test_the_page_marks_lines_by_sign_and_says_what_a_dry_run_found(world, live_
     assert "would be refused" in page
     assert "The quota of the namespace aisle is used up: pods." in page
     assert "dry run passed" not in page
+
+
+def test_whoever_decides_sees_the_same_of_a_request_that_waits(world, live_in_cluster, visit, client):
+    asked = world.request(world.version("item_knn"))
+    page = visit("approver", "promotion_detail", asked.pk).text_
+    assert reverse("promotion_changes", args=[world.shop.slug, asked.pk]) in page
+    page = visit("viewer", "promotion_changes", asked.pk).text_
+    assert "dry run passed" in page
+    assert f"<ins>+ &quot;aisle.dev/change-request&quot;: &quot;{asked.pk}&quot;,</ins>" in page
+    headers = {"X-Aisle-Shop": world.shop.slug}
+    found = client.get(f"/api/v1/promotions/{asked.pk}/changes", headers=headers).json()
+    assert changes_by_kind(found)["Deployment"]["act"] == "change"
+    reviews.review_promotion(world.approver, world.shop, asked, "reject", "Not yet.")
+    assert client.get(f"/api/v1/promotions/{asked.pk}/changes", headers=headers).status_code == 409
+    visit("viewer", "promotion_changes", asked.pk, status=302)
+    page = visit("viewer", "promotion_detail", asked.pk).text_
+    assert "This request is rejected: nothing of it will be applied any more." in page
+    assert reverse("promotion_changes", args=[world.shop.slug, asked.pk]) not in page
 
 
 def test_a_cluster_that_does_not_answer_leaves_the_rest_of_the_plan(world, told, visit, settings):

@@ -17,7 +17,7 @@ from deployments_app.models import Promotion
 from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services import promotions, reviews, starts
 from deployments_app.services.evidence import preview_gates
-from deployments_app.services.previews import PromotionPreview, preview_promotion
+from deployments_app.services.previews import PromotionPreview, preview_promotion, preview_request
 from models_app.models import ModelVersion
 from models_app.selectors import model_version, model_versions
 from portal.core import figures
@@ -188,6 +188,24 @@ def promotion_detail(request: ShopRequest, promotion_id: str) -> HttpResponse:
     return render(request, "deployments_app/promotion_detail.html", _context(request, promotion))
 
 
+@require_safe
+def promotion_changes(request: ShopRequest, promotion_id: str) -> HttpResponse:
+    """What a request would change on the servers, line by line, and whether a dry run takes it."""
+    promotion = selectors.promotion(request.shop, promotion_id)
+    try:
+        preview = preview_request(request.actor, request.shop, promotion)
+    except Conflict as error:
+        messages.error(request, error.detail)
+        return redirect("promotion_detail", request.shop.slug, promotion.pk)
+    context = {
+        "promotion": promotion,
+        "preview": preview,
+        "changes": _changes(preview),
+        "curl": curl(f"promotions/{promotion.pk}/changes"),
+    }
+    return render(request, "deployments_app/promotion_changes.html", context)
+
+
 @require_POST
 def promotion_decide(request: ShopRequest, promotion_id: str) -> HttpResponse:
     """Approve, reject, comment, withdraw or start; `do` says which."""
@@ -279,6 +297,7 @@ def _context(request: ShopRequest, promotion: Promotion) -> dict[str, Any]:
         "new_url": f"{reverse('promotion_new', args=[request.shop.slug])}?version={version.pk}",
         "is_startable": promotion.status == "approved"
         and all(each.status in ("failed", "aborted") for each in attempts),
+        "is_to_come": promotion.status in ("open", "approved"),
         "problem": "",
         "said": "",
         "curl": curl(f"promotions/{promotion.pk}"),

@@ -155,6 +155,7 @@ ROUTES: dict[str, Route] = {
         ),
     ),
     "promotion_detail": page("request", GET=read("promotions.read")),
+    "promotion_changes": page("request", GET=read("promotions.read")),
     "promotion_decide": page(
         "request",
         POST=do("promotions.review", 302, {"do": "approve", "comment": "It looks right."}, events=2),
@@ -305,6 +306,7 @@ ROUTES: dict[str, Route] = {
     ),
     "api_plan_templates": api(GET=read("promotions.read")),
     "api_promotion": api("request", GET=read("promotions.read")),
+    "api_promotion_changes": api("request", GET=read("promotions.read")),
     "api_promotion_approve": api(
         "request", POST=do("promotions.review", 200, {"comment": "It looks right."}, events=2)
     ),

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("deployments_app", "monitoring_app")
-READS = {"check_access", "preview_promotion"}  # they change nothing for anybody
+READS = {"check_access", "preview_promotion", "preview_request"}  # they change nothing for anybody
 # A refusal is kept for the retry of the same request, too; and that a token was used.
 NO_CHANGE = ("core_idempotencykey", "core_apitoken")
 
