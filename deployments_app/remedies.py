@@ -7,6 +7,7 @@ whose words stand in a reason is meant, the more specific ones first.
 import re
 
 AGAIN = "then start it again from its request."
+GOES_ON = "then it goes on by itself."
 
 REMEDIES: tuple[tuple[str, str], ...] = (
     (
@@ -50,7 +51,7 @@ REMEDIES: tuple[tuple[str, str], ...] = (
     (
         r"ended with status|was killed by|server is gone",
         "read what the server said last: it ends whenever it is started. Ask for another version, or mend "
-        "what it names and start it again from its request.",
+        "what it names; " + AGAIN,
     ),
     (
         r"cannot be (set up|started)",
@@ -64,6 +65,7 @@ REMEDIES: tuple[tuple[str, str], ...] = (
 )
 
 
-def remedy(reason: str) -> str:
-    """Say what to do about a rollout's or a server's reason; empty where there is nothing to do."""
-    return next((words for pattern, words in REMEDIES if re.search(pattern, reason)), "")
+def remedy(reason: str, *, is_over: bool = True) -> str:
+    """Say what to do about a rollout's reason; empty where nothing has to. is_over: it was given up."""
+    found = next((words for pattern, words in REMEDIES if re.search(pattern, reason)), "")
+    return found if is_over else found.replace(AGAIN, GOES_ON)

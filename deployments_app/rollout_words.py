@@ -121,7 +121,7 @@ def what_to_do(rollout: Rollout) -> str:
     """Say what helps a rollout that failed, or whose servers do not get ready; empty where nothing has to."""
     if rollout.status in ("succeeded", "aborted"):
         return ""
-    found = remedy(rollout.reason)
+    found = remedy(rollout.reason, is_over=rollout.status == "failed")
     if not found and rollout.status == "failed":
         return "look at the checks below; then start it again from its request, or withdraw that."
     return found

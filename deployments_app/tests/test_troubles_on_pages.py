@@ -78,6 +78,7 @@ def test_each_trouble_is_a_sentence_with_its_remedy(world, told, visit, client, 
     assert found["status"] == "pending"
     assert f"preparing: {sentence}" in found["reason"]
     assert f"Preparing: {sentence}" in page
+    assert "start it again" not in found["remedy"]
     is_normal_at_first = name == "never ready"
     assert ("What to do:" in page) is (what_to_do in found["remedy"]) is not is_normal_at_first
 
