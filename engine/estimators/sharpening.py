@@ -10,7 +10,6 @@ import scipy.sparse as sp
 from numba import njit
 
 from engine.estimators.base import Progress, ProgressCallback, in_blocks
-from engine.interactions import Float32, Int32
 
 HOPS = 100  # nearest neighbours over which the second step goes; 200 find no more
 POWERS = 32
@@ -73,8 +72,7 @@ def _first(near: sp.csr_matrix, k: int) -> sp.csr_matrix:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def subtract_second(  # type: ignore[no-untyped-def]
-    first: int, last: int, indptr: Int32, indices: Int32, data: Float32, hops: int, factor: float,
-    items: Int32, values: Float32,
+    first, last, indptr, indices, data, hops, factor, items, values,
 ):  # fmt: skip
     """Write rows first..last of what `sharpened` returns, zeros last."""
     second = np.zeros(len(indptr) - 1, np.float32)
