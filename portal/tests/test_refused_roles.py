@@ -35,7 +35,7 @@ from portal.tests.route_table import LETTERS, RIGHTS, ROUTES
 from portal.tests.scene import ROLES, Scene
 from portal.tests.test_routes import CHANGES, fingerprint, send
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.patient]
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("deployments_app", "monitoring_app")
