@@ -75,26 +75,31 @@ def in_turn(
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report: a measured figure beside its goal; note: the quality that goes with it."""
+    """One line of the report: a measured figure beside its goal; note: the quality that goes with it.
+
+    must: None where no goal is set and the figure is there to be known.
+    """
 
     what: str
     sign: str
-    must: float
+    must: float | None
     reach: str
     measured: float
     note: str = ""
 
     @property
     def holds(self) -> bool:
+        if self.must is None:
+            return True
         return self.measured <= self.must if self.sign == "≤" else self.measured >= self.must
 
     def cells(self) -> list[str]:
         verdict = "holds" if self.holds else "DOES NOT HOLD"
         return [
             self.what,
-            f"{self.sign} {self.must:.3g}",
+            "–" if self.must is None else f"{self.sign} {self.must:.3g}",
             self.reach,
             f"{self.measured:.3g}",
-            verdict,
+            "" if self.must is None else verdict,
             self.note,
         ]
