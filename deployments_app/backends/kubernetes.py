@@ -1,13 +1,14 @@
 """The Kubernetes backend: one Deployment a release, written by server-side apply into one namespace.
 
-The cluster keeps all state. What this process remembers only spares it from writing the same again:
-a release whose Deployment is as it was left is looked at, and written anew every `WRITE_EVERY_S`, which
-is how long an edit by somebody else may stand.
+The cluster keeps all state. What this process remembers only spares it from writing the same again: a
+release whose objects are as they were left is only looked at.
 """
 
 import hashlib
 import json
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -27,6 +28,7 @@ from deployments_app.backends.base import (
 from deployments_app.backends.differences import as_asked, compare
 from deployments_app.backends.kubernetes_api import Cluster, Refused, open_cluster
 from deployments_app.backends.kubernetes_reasons import read_gateway_status, read_status
+from deployments_app.backends.kubernetes_sight import MANAGED, SHARED_FOR_S, Sight
 from deployments_app.backends.manifests import (
     KINDS,
     MANAGER,
@@ -48,16 +50,19 @@ from deployments_app.backends.manifests_gateway import (
 )
 from deployments_app.backends.manifests_role import build_role, needed_rights
 
-WRITE_EVERY_S = 10.0
+# Secrets are written and never read, so that an edit of theirs is never seen: they are written again.
+SECRET_STANDS_S = 25.0
+SECRET_EVERY_S = 2.0  # in one namespace, however many there are
 
 
 @dataclass(frozen=True)
 class _Written:
-    """A release as it was written last: by which content, when, and what its Deployment was then."""
+    """A release as it was written last: from which manifests, when, and which fields are ours since."""
 
     digest: str
     at: float
-    generation: int
+    secret_at: float
+    fields: Mapping[tuple[str, str], Manifest]
 
 
 class KubernetesBackend:
@@ -66,72 +71,71 @@ class KubernetesBackend:
     _written: ClassVar[dict[tuple[str, ReleaseKey], _Written]] = {}
 
     def __init__(
-        self, namespace: str = "", *, cluster: Cluster | None = None, options: ClusterSettings | None = None
+        self,
+        namespace: str = "",
+        *,
+        cluster: Cluster | None = None,
+        options: ClusterSettings | None = None,
+        shared_for_s: float = SHARED_FOR_S,
     ) -> None:
         self.cluster = cluster or open_cluster(
             namespace or settings.KUBERNETES_NAMESPACES[0], context=settings.KUBERNETES_CONTEXT
         )
         self.options = options or cluster_settings()
+        self.sight = Sight(self.cluster, shared_for_s)
 
     def apply(self, spec: ReleaseSpec) -> None:
         objects = build_release(spec, self.options, size_bytes=_size(spec.artifact))
-        digest = _digest(objects)
-        there = self.cluster.get("Deployment", object_name(spec.key))
-        if self._is_as_written(spec.key, digest, there):
+        if self._is_as_written(spec.key, objects):
             return
-        for manifest in objects:
-            if manifest["kind"] == "Deployment":
-                there = self.cluster.apply(_leave_replicas(manifest, spec, there))
-            else:
-                self.cluster.apply(manifest)
+        there = self.cluster.get("Deployment", object_name(spec.key))
+        self._write(spec.key, _digest(objects), [_leave_replicas(each, spec, there) for each in objects])
         if spec.autoscale is None:
             self.cluster.delete("HorizontalPodAutoscaler", object_name(spec.key))
-        self._note_written(spec.key, digest, there)
 
     def observe(self, key: ReleaseKey) -> WorkloadStatus:
-        there = self.cluster.get("Deployment", object_name(key))
-        pods = self.cluster.find("Pod", release_selector(key)) if there is not None else []
+        there = self.sight.see(key, "Deployment", object_name(key))
+        pods = self.sight.pods(key, release_selector(key)) if there is not None else []
         service = service_address(key, self.cluster.namespace, self.options.domain)
-        return read_status(there, pods, service=service)
+        status = read_status(there, pods, service=service)
+        self.sight.note(key, status.is_ready)
+        return status
 
     def remove(self, key: ReleaseKey) -> None:
-        self._written.pop(self._place(key), None)
-        there = self.cluster.get("Deployment", object_name(key))
-        if there is not None and "deletionTimestamp" in there["metadata"]:
-            return  # the rest went before it, and its pods are ending
-        for kind in (kind for kind in reversed(KINDS) if kind != "Deployment"):
-            self.cluster.delete(kind, object_name(key))
-        self.cluster.delete("Deployment", object_name(key))
+        with self._changing(key):
+            there = self.cluster.get("Deployment", object_name(key))
+            if there is not None and "deletionTimestamp" in there["metadata"]:
+                return  # the rest went before it, and its pods are ending
+            for kind in (kind for kind in reversed(KINDS) if kind != "Deployment"):
+                self.cluster.delete(kind, object_name(key))
+            self.cluster.delete("Deployment", object_name(key))
 
     def loaded(self) -> list[ReleaseKey]:
-        managed = f"app.kubernetes.io/managed-by={MANAGER},{RELEASE_LABEL}"
-        found = (each for kind in ("Deployment", KINDS[0]) for each in self.cluster.find(kind, managed))
+        ours = f"{MANAGED},{RELEASE_LABEL}"
+        found = (each for kind in ("Deployment", KINDS[0]) for each in self.cluster.find(kind, ours))
         return sorted({each["metadata"]["labels"][RELEASE_LABEL] for each in found})
 
     def apply_gateway(self, spec: GatewaySpec) -> None:
         objects = build_gateway(spec, self.options)
-        digest = _digest(objects)
-        there = self.cluster.get("Deployment", gateway_name(spec.key))
-        if self._is_as_written(spec.key, digest, there):
-            return
-        for manifest in objects:
-            made = self.cluster.apply(manifest)
-            there = made if manifest["kind"] == "Deployment" else there
-        self._note_written(spec.key, digest, there)
+        if not self._is_as_written(spec.key, objects):
+            self._write(spec.key, _digest(objects), objects)
 
     def observe_gateway(self, key: str) -> GatewayStatus:
-        there = self.cluster.get("Deployment", gateway_name(key))
+        there = self.sight.see(key, "Deployment", gateway_name(key))
         if there is None:
             return GatewayStatus()
-        pods = self.cluster.find("Pod", gateway_selector(key))
-        return read_gateway_status(there, pods, self.cluster.get("Service", gateway_name(key)))
+        pods = self.sight.pods(key, gateway_selector(key))
+        service = self.sight.see(key, "Service", gateway_name(key))
+        status = read_gateway_status(there, pods, service)
+        self.sight.note(key, status.is_ready)
+        return status
 
     def remove_gateway(self, key: str) -> None:
-        self._written.pop(self._place(key), None)
-        self.cluster.delete("Service", cache_name(key))
-        self.cluster.delete("Secret", routes_name(key))
-        for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
-            self.cluster.delete(kind, gateway_name(key))
+        with self._changing(key):
+            self.cluster.delete("Service", cache_name(key))
+            self.cluster.delete("Secret", routes_name(key))
+            for kind in sorted(GATEWAY_KINDS, key=lambda kind: kind == "Deployment"):
+                self.cluster.delete(kind, gateway_name(key))
 
     def preview(self, spec: ReleaseSpec, live: ReleaseSpec | None = None) -> Preview:
         """Have the API server check every object as if it were written, beside what is live."""
@@ -174,16 +178,51 @@ class KubernetesBackend:
     def _place(self, key: ReleaseKey) -> tuple[str, ReleaseKey]:
         return self.cluster.namespace, key
 
-    def _note_written(self, key: str, digest: str, there: Manifest | None) -> None:
-        generation = int(there["metadata"]["generation"]) if there else 0
-        self._written[self._place(key)] = _Written(digest, time.monotonic(), generation)
+    @contextmanager
+    def _changing(self, key: str) -> Iterator[None]:
+        """Forget what is known, before and after: another worker may look, and note, in between."""
+        self._forget(key)
+        try:
+            yield
+        finally:
+            self._forget(key)
 
-    def _is_as_written(self, key: ReleaseKey, digest: str, there: Manifest | None) -> bool:
+    def _forget(self, key: str) -> None:
+        self._written.pop(self._place(key), None)
+        self.sight.wake(key)
+
+    def _write(self, key: str, digest: str, objects: list[Manifest]) -> None:
+        with self._changing(key):
+            made = [self.cluster.apply(each) for each in objects]
+        fields = {(each["kind"], each["metadata"]["name"]): _our_fields(each) for each in made}
+        now = time.monotonic()
+        self._written[self._place(key)] = _Written(digest, now, now, fields)
+
+    def _is_as_written(self, key: str, objects: list[Manifest]) -> bool:
         before = self._written.get(self._place(key))
-        if before is None or there is None or "deletionTimestamp" in there["metadata"]:
+        if before is None or before.digest != _digest(objects):
             return False
-        is_fresh = time.monotonic() - before.at < WRITE_EVERY_S
-        return is_fresh and (before.digest, before.generation) == (digest, there["metadata"]["generation"])
+        for each in objects:
+            kind, name = each["kind"], each["metadata"]["name"]
+            if kind == "Secret":
+                continue
+            if kind == "Deployment":
+                there = self.sight.see(key, kind, name)
+            else:
+                there = self.sight.list_all(kind, before.at).get(name)
+            if there is None or "deletionTimestamp" in there["metadata"]:
+                return False
+            if _our_fields(there) != before.fields[kind, name]:
+                return False
+        if time.monotonic() - before.secret_at >= self._secrets_stand_s():
+            self._written[self._place(key)] = replace(before, secret_at=time.monotonic())
+            for each in (each for each in objects if each["kind"] == "Secret"):
+                self.cluster.apply(each)
+        return True
+
+    def _secrets_stand_s(self) -> float:
+        known = [namespace for namespace, _ in [*self._written]].count(self.cluster.namespace)
+        return max(SECRET_STANDS_S, SECRET_EVERY_S * known)
 
 
 def cluster_settings() -> ClusterSettings:
@@ -216,13 +255,21 @@ def _as_text(manifest: Manifest) -> str:
     return json.dumps(manifest, indent=2)
 
 
+def _our_fields(manifest: Manifest) -> Manifest:
+    """Read which fields we decide: the server takes one from us when somebody else gives it another value."""
+    for entry in manifest["metadata"].get("managedFields", ()):
+        if entry.get("manager") == MANAGER and entry.get("operation") == "Apply":
+            return dict(entry["fieldsV1"])
+    return {}
+
+
 def _digest(objects: list[Manifest]) -> str:
     return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
 
 
 def _leave_replicas(manifest: Manifest, spec: ReleaseSpec, there: Manifest | None) -> Manifest:
     """Say nothing of replicas once the autoscaler has set them: they are its own from then on."""
-    if spec.autoscale is None or there is None:
+    if manifest["kind"] != "Deployment" or spec.autoscale is None or there is None:
         return manifest
     for entry in there["metadata"].get("managedFields", ()):
         owns = "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})

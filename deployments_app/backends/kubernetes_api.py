@@ -66,8 +66,8 @@ class Cluster:
             raise
 
     def find(self, kind: str, selector: str) -> list[Manifest]:
-        """List objects by label, from the server's memory rather than from its store."""
-        query = [("labelSelector", selector), ("resourceVersion", "0")]
+        """List objects by label, as they are now: a server's memory may be behind its store."""
+        query = [("labelSelector", selector)]
         found = self._call("GET", self._path(kind), query, what=f"list objects of kind {kind}")
         return [*found["items"]]
 

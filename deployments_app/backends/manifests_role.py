@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from deployments_app.backends.base import Right
 from deployments_app.backends.manifests import MANAGER, Manifest
 
-READ, WRITE = ("get", "list"), ("get", "create", "patch", "delete")
+READ, WRITE = ("get", "list"), ("get", "list", "create", "patch", "delete")
 # Group, resource, verbs. Applying is `patch`, and `create` where nothing is there yet. Secrets are written
 # and never read: what is in them stays in the cluster.
 NEEDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("apps", "deployments", (*WRITE, "list")),
+    ("apps", "deployments", WRITE),
     ("", "services", WRITE),
-    ("", "serviceaccounts", (*WRITE, "list")),
+    ("", "serviceaccounts", WRITE),
     ("", "secrets", ("create", "patch", "delete")),
     ("", "pods", READ),
     ("networking.k8s.io", "networkpolicies", WRITE),
