@@ -11,9 +11,10 @@ from typing import Any, TextIO
 
 from deployments_app.gateway import Ports, Routes, WatchedFile, build_bootstrap, build_files
 from deployments_app.gateway_bootstrap import KINDS, live_file
-from deployments_app.gateway_clusters import BY_NAME, Resource, build_clusters
+from deployments_app.gateway_clusters import BY_NAME, Resource, build_clusters, members_of
 
 FETCHED = "fetched"  # a file that says there were routes; the readiness of a gateway's pod looks for it
+WARM_AFTER_S = 10.0  # how long Envoy may take to find the names of a new cluster
 LINGER_S = 10.0  # how long a cluster outlives the routes to it: longer than any request
 
 
@@ -40,6 +41,7 @@ class GatewayFolder:
         self._probe_mark = probe_mark
         self._routes: Routes | None = None
         self._written: dict[str, str] = {}
+        self._clusters: dict[str, tuple[Resource, float]] = {}  # each may be warming until then
         self._lingering: dict[str, tuple[Resource, float]] = {}
         self._lock: TextIO | None = None
 
@@ -94,12 +96,32 @@ class GatewayFolder:
 
     def _write_all(self, routes: Routes) -> dict[str, str]:
         files = self._files(routes)
+        self._note_clusters(build_clusters(routes.deployments))
         for kind, file in files.items():
-            is_new = self._write(kind, file)
-            # Envoy uses a cluster once it has found its name; a route that is there first answers 503.
-            if kind == "clusters" and is_new and BY_NAME["type"] in file.content:
+            self._write(kind, file)
+            # Envoy uses a cluster once it has found its names; a route that is there first answers 503.
+            # A rollback does not wait: its routes lead to clusters that were there before.
+            if kind == "clusters" and self._leads_to_new_names(files["routes"]):
                 self._settle(file.version)
+                self._clusters = {name: (each, 0.0) for name, (each, _) in self._clusters.items()}
         return {kind: file.version for kind, file in files.items()}
+
+    def _note_clusters(self, clusters: list[Resource]) -> None:
+        present = [cluster for cluster, _ in self._lingering.values()] + clusters
+        before, until = self._clusters, time.monotonic() + WARM_AFTER_S
+        self._clusters = {}
+        for each in present:
+            known = before.get(each["name"])
+            self._clusters[each["name"]] = known if known is not None and known[0] == each else (each, until)
+
+    def _leads_to_new_names(self, routes: WatchedFile) -> bool:
+        led_to = [name for name in self._clusters if f'"{name}"' in routes.content]
+        led_to += [member for name in led_to for member in members_of(self._clusters[name][0])]
+        now = time.monotonic()
+        return any(
+            cluster.get("type") == BY_NAME["type"] and now < warming_until
+            for cluster, warming_until in map(self._clusters.__getitem__, led_to)
+        )
 
     def _files(self, routes: Routes) -> dict[str, WatchedFile]:
         return build_files(
@@ -109,12 +131,10 @@ class GatewayFolder:
             lingering=[cluster for cluster, _ in self._lingering.values()],
         )
 
-    def _write(self, kind: str, file: WatchedFile) -> bool:
-        if self._written.get(kind) == file.version:
-            return False
-        self._replace(live_file(self.path, kind), file.content)
-        self._written[kind] = file.version
-        return True
+    def _write(self, kind: str, file: WatchedFile) -> None:
+        if self._written.get(kind) != file.version:
+            self._replace(live_file(self.path, kind), file.content)
+            self._written[kind] = file.version
 
     def _write_bootstrap(self) -> None:
         """Write the bootstrap last: Envoy's start waits for it. One that changed needs a new Envoy."""

@@ -164,6 +164,11 @@ def _ordered(name: str, clusters: list[str]) -> Resource:
     }
 
 
+def members_of(cluster: Resource) -> list[str]:
+    """List the clusters that an aggregate takes from; none of a cluster of servers."""
+    return [*cluster.get("cluster_type", {}).get("typed_config", {}).get("clusters", ())]
+
+
 def _limits() -> Resource:
     """Bound what one release may hold: enough for a burst, not enough to pile up behind a slow server."""
     return {

@@ -13,6 +13,7 @@ import pytest
 from deployments_app import gateway_clusters
 from deployments_app.agent_counts import ArmCounts
 from deployments_app.agent_envoy import EnvoyAdmin
+from deployments_app.gateway import Arm
 from deployments_app.tests.gateway_rig import Answer, Gateway, deployment, running_upstreams, wait_until
 
 LATE = "/shop/home/recommendations?user={}&k=1&sleep=r2:0.25"
@@ -239,5 +240,13 @@ def test_routes_to_servers_known_by_name_wait_until_the_name_is_found(gateway: G
         assert [(each.status, each.release) for each in map(gateway.ask_for, ["u1", "u2"])] == [
             (200, "r2")
         ] * 2
-    assert len(asked) == 1
+        assert len(asked) == 1
+        third = Arm("r3", 3, 0, "canary", named.endpoints)
+        gateway.publish(replace(route, arms=(arms[0], named, third)))  # nobody is led to the new name yet
+        assert len(asked) == 1
+        off = replace(named, weight_pct=0)
+        gateway.publish(replace(route, arms=(arms[0], off, replace(third, weight_pct=100))))
+        assert len(asked) == 2
+        gateway.publish(replace(route, arms=(arms[0], named, third)))  # back, to a name found long ago
+        assert len(asked) == 2
     envoy.close()
