@@ -109,6 +109,8 @@ def check_public_address() -> Finding:
 
 def check_gateway() -> Finding:
     """See whether anything answers where shoppers' requests arrive."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return Finding("Gateway", True, "each environment in the cluster has its own")
     try:
         with urllib.request.urlopen(settings.GATEWAY_URL, timeout=3):  # noqa: S310 - our own setting
             pass
@@ -130,6 +132,24 @@ def check_backends() -> Finding:
             remedy = "Correct DEPLOYMENT_BACKENDS, or install what it needs."
             return Finding("Backends", False, f"{name}: {error}", remedy)
     return Finding("Backends", True, ", ".join(names))
+
+
+def check_cluster() -> Finding:
+    """Ask the cluster, if there is one, whether Aisle may do what it has to in each namespace."""
+    question = "Kubernetes"
+    if not {"KUBECONFIG", "KUBERNETES_SERVICE_HOST"} & os.environ.keys():
+        return Finding(question, True, "none: servers run on this machine")
+    make = import_string(settings.DEPLOYMENT_BACKENDS["kubernetes"])
+    for namespace in settings.KUBERNETES_NAMESPACES:
+        try:
+            missing = [right for right in make(namespace).list_rights() if not right.is_allowed]
+        except BackendError as error:
+            return Finding(question, False, error.detail, "Correct KUBECONFIG, or start the cluster.")
+        if missing:
+            what = ", ".join(f"{right.verb} {right.resource}" for right in missing)
+            remedy = "Apply the Role that the page of an environment there prints, or upgrade the chart."
+            return Finding(question, False, f"in {namespace} Aisle may not {what}", remedy)
+    return Finding(question, True, f"may do all it has to in {', '.join(settings.KUBERNETES_NAMESPACES)}")
 
 
 def check_artifact_store() -> Finding:
@@ -156,5 +176,6 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_public_address,
     check_gateway,
     check_backends,
+    check_cluster,
     check_artifact_store,
 )

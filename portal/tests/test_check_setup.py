@@ -84,3 +84,13 @@ def test_a_problem_gives_exit_status_1_and_says_what_to_do(settings):
         call_command("check_setup", stdout=said)
     assert ended.value.code == 1
     assert "Set SECRET_KEY to 50 random characters." in said.getvalue()
+
+
+def test_a_cluster_is_asked_only_where_there_is_one(monkeypatch, tmp_path):
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert setup_checks.check_cluster().is_ok
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    finding = setup_checks.check_cluster()
+    assert not finding.is_ok
+    assert "no access to a cluster" in finding.answer

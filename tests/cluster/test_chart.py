@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import yaml
+from kubernetes.client import RbacAuthorizationV1Api
 
 from deployments_app.backends.manifests_gateway import gateway_name
 from deployments_app.backends.manifests_role import build_role
@@ -124,6 +125,24 @@ def test_values_that_make_no_sense_are_refused_by_the_schema(chart_cluster):
     for wrong in ("publicUrl=aisle.example", "existingSecret=", "portal.replicas=0", "postgres.url=x"):
         with pytest.raises(subprocess.CalledProcessError):
             helm(chart_cluster, "template", NAME, "charts/aisle", "--set", wrong)
+
+
+def test_helm_test_says_whether_all_is_set_up(installed):
+    """It passes as installed, and fails once the account may not do what it has to."""
+    cluster = installed.cluster
+    helm(cluster, "test", NAME, "--namespace", cluster.namespace)
+    rights = RbacAuthorizationV1Api(cluster.core.api_client)
+    role = rights.read_namespaced_role(NAME, cluster.namespace)
+    taken = {**rights.api_client.sanitize_for_serialization(role), "rules": []}
+    rights.replace_namespaced_role(NAME, cluster.namespace, taken)
+    try:
+        with pytest.raises(subprocess.CalledProcessError):
+            helm(cluster, "test", NAME, "--namespace", cluster.namespace, "--timeout", "60s")
+        said = cluster.core.read_namespaced_pod_log(f"{NAME}-test", cluster.namespace)
+        assert f"in {cluster.namespace} Aisle may not get deployments" in said
+    finally:
+        taken["metadata"].pop("resourceVersion")
+        rights.replace_namespaced_role(NAME, cluster.namespace, {**taken, "rules": build_role("x")["rules"]})
 
 
 def test_a_promotion_and_a_rollback_pass_in_the_cluster(installed, files):
