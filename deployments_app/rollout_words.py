@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from deployments_app.models import AnalysisVerdict, Deployment, Rehearsal, Rollout
+from deployments_app.models import AnalysisVerdict, Deployment, Rehearsal, Release, Rollout
 from deployments_app.models.rollouts import ACTIVE
 from deployments_app.plan_rules import read_plan
 from deployments_app.plan_words import about_shoppers, plan_steps
@@ -90,6 +90,18 @@ def headline(rollout: Rollout, *, is_live: bool) -> str:
         "failed": f"Release {number} was stopped{again}",
         "aborted": f"Release {number} was called off{again}",
     }[rollout.status]
+
+
+def troubles(*releases: Release | None) -> list[dict[str, str]]:
+    """Say which releases' servers are not well, why, and what one that ended by itself said last."""
+    found = []
+    for release in releases:
+        servers = getattr(release, "workload", None)
+        if release is not None and servers is not None and servers.reason:
+            title = f"Release {release.number}: {servers.ready} of {servers.replicas} servers ready"
+            detail = f"{servers.reason[:1].upper()}{servers.reason[1:]}."
+            found.append({"title": title, "detail": detail, "log": servers.log})
+    return found
 
 
 def _unusual_headline(rollout: Rollout) -> str:

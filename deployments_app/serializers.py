@@ -79,12 +79,13 @@ class ReleaseSerializer(serializers.ModelSerializer):
     def get_servers(self, release: Release) -> dict[str, Any]:
         row = getattr(release, "workload", None)
         if row is None:
-            return {"replicas": 0, "ready": 0, "reason": "not loaded", "restarts": 0}
+            return {"replicas": 0, "ready": 0, "reason": "not loaded", "restarts": 0, "log": ""}
         return {
             "replicas": row.replicas,
             "ready": row.ready,
             "reason": row.reason,
             "restarts": row.restarts,
+            "log": row.log,
         }
 
 

@@ -71,6 +71,7 @@ class WorkloadStatus:
     reason: why not all of them are ready, in words a shop owner can read; empty when they are.
     exists: something of it is still there, if only a process that is about to end.
     service: "name:port" that leads to all ready servers and is kept current without us, if there is one.
+    log: the last lines of a server that ended by itself (`last_words`), while not all of them are ready.
     """
 
     desired: int = 0
@@ -80,6 +81,7 @@ class WorkloadStatus:
     restarts: int = 0
     exists: bool = False
     service: str = ""
+    log: str = ""
 
     @property
     def is_ready(self) -> bool:

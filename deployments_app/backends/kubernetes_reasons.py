@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from deployments_app.backends.base import GatewayStatus, WorkloadStatus
+from deployments_app.backends.last_words import last_words
 from deployments_app.backends.manifests import PORT, Manifest
 
 REASON_MAX = 300
@@ -31,6 +32,7 @@ def read_status(deployment: Manifest | None, pods: Iterable[Manifest], *, servic
     ready = [pod for pod in staying if _condition(pod, "Ready").get("status") == "True"]
     desired = int(deployment["spec"].get("replicas", 1))
     reasons = [] if len(ready) >= desired else [*_reasons(deployment, staying, ready)]
+    logs = (_log_of(pod) for pod in staying if reasons and pod not in ready)
     return WorkloadStatus(
         desired=desired,
         ready=len(ready),
@@ -39,6 +41,7 @@ def read_status(deployment: Manifest | None, pods: Iterable[Manifest], *, servic
         reason="; ".join(dict.fromkeys(reasons))[:REASON_MAX],
         restarts=sum(_restarts(pod) for pod in staying),
         exists=True,
+        log=next((log for log in logs if log), ""),
     )
 
 
@@ -75,18 +78,14 @@ def why_not_ready(pod: Manifest) -> str:
     if scheduled.get("status") == "False":
         return f"no node has room for a server: {_first_line(scheduled.get('message', ''))}"
     for status in _containers(pod):
-        state, name = status.get("state", {}), status["name"]
-        waiting = state.get("waiting")
-        ends = [each["terminated"] for each in (state, status.get("lastState", {})) if "terminated" in each]
-        # The newest end may not have its words yet, and then the one before it says the same.
-        ended = next((end for end in ends if end.get("message")), ends[0] if ends else None)
+        name, waiting = status["name"], status.get("state", {}).get("waiting")
+        ended = _end_of(status)
         if waiting and waiting.get("reason") in IMAGE_REASONS:
             what = _first_line(waiting.get("message", "")) or waiting["reason"]
             return f"the image {status.get('image', '')} cannot be fetched: {what}"
         if waiting and waiting.get("reason") == "CreateContainerConfigError":
             return f"the server cannot be set up: {_first_line(waiting.get('message', ''))}"
-        # Only what prepares a pod is meant to end; a server that ends, even in peace, is one that died.
-        if ended and (ended.get("exitCode") != 0 or name != FETCH) and not status.get("ready"):
+        if ended and not status.get("ready"):
             again = "; it is being started again" if not waiting else "; the next start waits a while"
             return f"{PARTS.get(name, name)} {_how_it_ended(ended)}{again}"
     running = [status["name"] for status in _containers(pod) if "running" in status.get("state", {})]
@@ -95,6 +94,21 @@ def why_not_ready(pod: Manifest) -> str:
     if "agent" in running:
         return "the gateway waits for its first routes from the portal"
     return "the artifact is being fetched" if running else "the server is starting"
+
+
+def _end_of(status: dict[str, Any]) -> dict[str, Any] | None:
+    """Find how a container ended that was not meant to: only what prepares a pod is, and then well."""
+    states = (status.get("state", {}), status.get("lastState", {}))
+    ends = [each["terminated"] for each in states if "terminated" in each]
+    # The newest end may not have its words yet, and then the one before it says the same.
+    ended = next((end for end in ends if end.get("message")), ends[0] if ends else None)
+    return None if ended and ended.get("exitCode") == 0 and status["name"] == FETCH else ended
+
+
+def _log_of(pod: Manifest) -> str:
+    """Read what a container that ended said last: the kubelet keeps the end of its log, 2 kB of it."""
+    ends = (_end_of(status) for status in _containers(pod) if not status.get("ready"))
+    return next((last_words(end["message"]) for end in ends if end and end.get("message")), "")
 
 
 def _how_it_ended(ended: dict[str, Any]) -> str:

@@ -55,13 +55,14 @@ class LocalBackend:
     def observe(self, key: ReleaseKey) -> WorkloadStatus:
         local_process.reap()
         folders = self._folders(key)
-        endpoints, reasons, restarts = [], [], 0
+        endpoints, reasons, restarts, log = [], [], 0, ""
         for folder in folders:
             state = _read(folder)
             reason = local_reasons.why_not_ready(folder, state, time.time())
             restarts += state.get("restarts", 0)
             if reason:
                 reasons.append(reason)
+                log = log or local_reasons.read_log(folder, state)
             else:
                 endpoints.append(f"{LOOPBACK}:{state['port']}")
         return WorkloadStatus(
@@ -71,6 +72,7 @@ class LocalBackend:
             reason="; ".join(dict.fromkeys(reasons))[:300],
             restarts=restarts,
             exists=bool(folders),
+            log=log,
         )
 
     def remove(self, key: ReleaseKey) -> None:

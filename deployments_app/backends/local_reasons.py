@@ -6,11 +6,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from deployments_app.backends.last_words import last_words
 from deployments_app.backends.local_ports import LOOPBACK
 from deployments_app.backends.local_process import ProcessId
 
 PROBE_TIMEOUT_S = 0.5
 TAIL_BYTES = 4096
+LOG_BYTES = 32_768
 LINE_MAX = 160
 
 
@@ -56,16 +58,24 @@ def ended_at(folder: Path) -> float | None:
 
 def last_line(log: Path) -> str:
     """Read the last line of a log that says something."""
+    return last_words(_tail(log, TAIL_BYTES)).rpartition("\n")[2].strip()[:LINE_MAX]
+
+
+def read_log(folder: Path, state: dict[str, Any]) -> str:
+    """Read the end of the log of a server that has ended before; empty while it has not."""
+    if not state.get("last_end") and not (folder / "exit").exists():
+        return ""
+    return last_words(_tail(folder / "server.log", LOG_BYTES))
+
+
+def _tail(log: Path, size: int) -> str:
     try:
         with log.open("rb") as handle:
             handle.seek(0, 2)
-            handle.seek(max(0, handle.tell() - TAIL_BYTES))
-            lines = handle.read().decode("utf-8", "replace").splitlines()
+            handle.seek(max(0, handle.tell() - size))
+            return handle.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    said = [line.strip() for line in lines if line.strip()]
-    plain = "".join(character for character in said[-1] if character.isprintable()) if said else ""
-    return plain[:LINE_MAX]
 
 
 def _ask(port: int) -> str:

@@ -98,6 +98,7 @@ class Workload(models.Model):
     # Part of the signature of the artifact's address: a new one takes back all addresses given out before.
     artifact_nonce = models.CharField(max_length=32, default=new_nonce, editable=False)
     reason = models.CharField(max_length=300, blank=True)
+    log = models.TextField(blank=True)  # its last lines, while servers end by themselves
     restarts = models.PositiveIntegerField(default=0)
     observed_at = models.DateTimeField(null=True)
     not_ready_since = models.DateTimeField(null=True, blank=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import F
 
-from deployments_app.models import Deployment, Promotion, Rollout
+from deployments_app.models import Deployment, Promotion, Rollout, Workload
 from deployments_app.plan_rules import read_plan
 from deployments_app.services.starts import start_next_approved
 from deployments_app.services.traffic import give_canary, make_stable, take_back
@@ -132,7 +132,9 @@ def _end(actor: Actor, rollout: Rollout, to: str, reason: str, verb: str | None 
     # From a pause the way to success leads over progressing: each is a step of its own in the history.
     if rollout.status in ("paused", "pending") and to == "succeeded":
         transition(rollout, "progressing", actor=actor, shop=rollout.shop_id, reason=reason[:REASON_MAX])
-    error = {"title": "The rollout failed", "detail": reason} if to == "failed" else None
+    error = None
+    if to == "failed":
+        error = {"title": "The rollout failed", "detail": reason, **_servers_log(rollout)}
     steps = len(rollout.plan.get("steps", ())) or None
     done: dict[str, Any] = {}
     if to == "succeeded":
@@ -151,3 +153,9 @@ def _end(actor: Actor, rollout: Rollout, to: str, reason: str, verb: str | None 
         **done,
     )
     say(rollout, reason)
+
+
+def _servers_log(rollout: Rollout) -> dict[str, str]:
+    """Keep what its servers said last: they are removed soon, and their row with them."""
+    log = Workload.objects.filter(release=rollout.release_id).values_list("log", flat=True).first()
+    return {"log": log} if log else {}

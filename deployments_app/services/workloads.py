@@ -116,13 +116,14 @@ def note_status(released: Release, status: WorkloadStatus, *, replicas: int) -> 
         row.endpoints = list(status.endpoints) or row.endpoints
         row.service = status.service or row.service
         row.reason = "" if is_ready else (status.reason or "the servers are starting")[:300]
+        row.log = "" if is_ready else status.log
         row.restarts = max(row.restarts, status.restarts)
         row.not_ready_since = None if is_ready else row.not_ready_since or now
         row.observed_at = now
         row.save(
             update_fields=[
-                *("replicas", "ready", "endpoints", "service", "reason", "restarts", "not_ready_since"),
-                "observed_at",
+                *("replicas", "ready", "endpoints", "service", "reason", "log", "restarts"),
+                *("not_ready_since", "observed_at"),
             ]
         )
     return row

@@ -120,6 +120,7 @@ class TestLocalBackend(BackendContract):
         reason = wait_until(put_off, within_s=20, what="the reason tells of the next start")
         assert "ended with status 3" in reason
         assert "digest" in reason
+        assert "digest" in backend.observe(spec.key).log
         assert list(BACK_OFF_S) == sorted(BACK_OFF_S)
         assert BACK_OFF_S[1] == 0  # the first end is no habit: back at once
 

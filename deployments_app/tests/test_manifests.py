@@ -204,6 +204,17 @@ def test_each_trouble_is_named(there, pods, reason):
     assert status.service == ""
 
 
+def test_what_a_server_said_before_it_ended_is_kept_until_all_are_ready():
+    said = "Traceback:\n" + "\n".join(f"line {number}\x00" for number in range(60))
+    crashed = pod("a", server={**RUNNING, "lastState": ended(3, said)})
+    status = read_status(deployment(2), [crashed, pod("b", ready=True)], service="x")
+    assert status.log.split("\n") == [f"line {number}" for number in range(10, 60)]
+    assert read_status(deployment(), [crashed, pod("b", ready=True)], service="x").log == ""
+    assert read_status(deployment(), [pod(server=RUNNING)], service="x").log == ""
+    endless = pod(server={**RUNNING, "lastState": ended(3, "x" * 100_000)})
+    assert len(read_status(deployment(), [endless], service="x").log) == 8000
+
+
 def test_only_pods_that_stay_and_are_ready_count():
     pods = [
         pod("a", ready=True),

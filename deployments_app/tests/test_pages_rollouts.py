@@ -12,6 +12,7 @@ from deployments_app.plan_templates import TEMPLATES
 from deployments_app.services.rollbacks import roll_back
 from deployments_app.services.rollouts import promote_now
 from deployments_app.services.verdicts import record_watch
+from deployments_app.services.workloads import look_after
 from deployments_app.tests.factories import pass_step, verbs
 from models_app.models import DatasetVersion
 from portal.core.models import Event
@@ -50,6 +51,27 @@ def test_the_headline_is_the_state_in_a_sentence(world, visit, canary):
     assert re.search(r"<h1>Release 2 serves 10 % of Home page</h1>", page)
     assert "about 2,100 shoppers" in page
     assert "Rolling back moves about 2,100 shoppers from release 2 to release 1 at once." in page
+
+
+def test_what_a_server_said_last_is_shown_and_runs_nowhere(world, visit, live, told):
+    """While it is tried again, after it was given up, and at the placement when it is the live one."""
+    rollout = world.start(world.version("item_knn"))
+    told.is_ready, told.reason, told.log = (
+        False,
+        "the server ended",
+        "<script>alert(1)</script>\nno such file",
+    )
+    world.advance(rollout)
+    said = "&lt;script&gt;alert(1)&lt;/script&gt; no such file"
+    assert said in visit("viewer", "rollout_detail", rollout.pk).text_
+    Rollout.objects.filter(pk=rollout.pk).update(started_at=timezone.now() - timedelta(minutes=10))
+    world.advance(rollout)
+    assert rollout.status == "failed"
+    assert said in visit("viewer", "rollout_detail", rollout.pk).text_
+    look_after(live)
+    page = visit("viewer", "deployment_detail", world.deployment.pk).text_
+    assert "Release 1: 0 of 1 servers ready" in page
+    assert said in page
 
 
 def test_steps_count_down(world, visit, live):

@@ -111,13 +111,16 @@ def test_a_rollout_whose_servers_never_get_ready_fails_with_the_reason(world, to
     rollout = world.start()
     told.never_ready.add(rollout.release_id)
     told.reason = "the server ended with status 3: not serving: digest differs"
+    told.log = "Loading …\nnot serving: digest differs"
     world.advance(rollout)
+    assert Workload.objects.get(release=rollout.release_id).log == told.log
     assert rollout.status == "pending"
     assert "digest differs" in rollout.reason
     Rollout.objects.filter(pk=rollout.pk).update(started_at=timezone.now() - timedelta(seconds=31))
     world.advance(rollout)
     assert rollout.status == "failed"
     assert rollout.reason.startswith("never ready: the server ended with status 3")
+    assert rollout.error["log"] == told.log
     assert weights(world) == (live.number, None, 0)
 
 

@@ -13,6 +13,7 @@ class Told:
 
     is_ready: bool = True
     reason: str = "warming up"
+    log: str = ""
     error: str = ""
     calls: list[tuple[str, str]] = field(default_factory=list)
     exist: dict[str, ReleaseSpec] = field(default_factory=dict)
@@ -32,7 +33,9 @@ class ToldBackend:
             return WorkloadStatus()
         spec = self.told.exist[key]
         if not self.told.is_ready or key in self.told.never_ready:
-            return WorkloadStatus(desired=spec.replicas, reason=self.told.reason, exists=True)
+            return WorkloadStatus(
+                desired=spec.replicas, reason=self.told.reason, log=self.told.log, exists=True
+            )
         port = 20_000 + spec.release_number
         return WorkloadStatus(
             desired=spec.replicas, ready=spec.replicas, endpoints=(f"127.0.0.1:{port}",), exists=True

@@ -174,6 +174,7 @@ def _status(request: ShopRequest, deployment: Deployment) -> dict[str, Any]:
         "deployment": deployment,
         "headline": words.placement_headline(deployment),
         "arms": words.arms(deployment, shoppers),
+        "troubles": words.troubles(deployment.stable, deployment.canary),
         "target": target,
         "cannot_roll_back": cannot,
         "effect": cannot or words.rollback_effect(deployment, target, shoppers, seen.measured),

@@ -133,6 +133,9 @@ def _context(request: ShopRequest, rollout: Rollout) -> dict[str, Any]:
         "headline": words.headline(rollout, is_live=is_live),
         "why": words.why(rollout, now),
         "remedy": words.what_to_do(rollout),
+        # Why servers are not ready yet is the phase itself; what one said that ended is more.
+        "troubles": [each for each in words.troubles(rollout.release) if is_current and each["log"]],
+        "last_log": (rollout.error or {}).get("log", ""),
         "arms": words.arms(deployment, shoppers),
         "steps": words.steps(rollout, now, shoppers),
         "checks": words.check_lines(verdict),
