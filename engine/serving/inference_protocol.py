@@ -1,10 +1,12 @@
 """The Open Inference Protocol V2: the same model for clients that speak tensors.
 
-Inputs: `user_id` BYTES [n, 1] or [n], and `k` INT32 [1] if wanted. Outputs: `item_ids` BYTES [n, k] and
-`scores` FP32 [n, k]. Who is unknown gets what is popular; a row with fewer items ends in "" and 0.
+Inputs: `user_id` BYTES [n, 1] or [n]; if wanted, `k` INT32 [1] and, for one user, `context_items` BYTES [m]:
+what she looks at or has in the cart. Outputs: `item_ids` BYTES [n, k] and `scores` FP32 [n, k]. Who is
+unknown gets what is popular; a row with fewer items ends in "" and 0.
 More than one user is a batch, within the same limits as the other endpoint's.
 """
 
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
@@ -31,11 +33,13 @@ TENSOR = {"name", "shape", "datatype", "data", "parameters"}
 INPUTS = [
     {"name": "user_id", "datatype": "BYTES", "shape": [-1, 1]},
     {"name": "k", "datatype": "INT32", "shape": [1]},
+    {"name": "context_items", "datatype": "BYTES", "shape": [-1]},
 ]
 OUTPUTS = [
     {"name": "item_ids", "datatype": "BYTES", "shape": [-1, -1]},
     {"name": "scores", "datatype": "FP32", "shape": [-1, -1]},
 ]
+NAMES = ("user_id", "k", "context_items")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Inference:
 
     id: str | None
     users: list[str]
-    k: int
+    wanted: Wanted
     outputs: list[str]
 
 
@@ -103,9 +107,11 @@ class InferenceProtocol:
 
     async def _infer(self, request: Request, asked: Inference) -> Answer:
         rows: list[RankedList] = []
-        async for _, lists in self.ranker.in_blocks(asked.users, Wanted(asked.k)):
+        model_s = 0.0
+        async for lists in self._lists(asked):
             rows += lists
-        width = min(asked.k, self.model.n_items)
+            model_s += max(each.model_s for each in lists)
+        width = min(asked.wanted.k, self.model.n_items)
         n, took_s = len(rows), perf_counter() - request.started
         made = {
             "item_ids": [name for row in rows for name in self._names(row, width)],
@@ -129,7 +135,14 @@ class InferenceProtocol:
             variant = self.domain.variant(request)
             for row, made_by in zip(rows, said, strict=True):
                 self.domain.counters.count(Served.of(row, variant, made_by, took_s, INFERENCE))
-        return json_answer(answer, headers=[(b"x-release-id", self.config.release_id.encode())])
+        return json_answer(answer, headers=self.domain.headers(0.0, model_s, max(0.0, took_s - model_s)))
+
+    async def _lists(self, asked: Inference) -> AsyncIterator[list[RankedList]]:
+        if asked.wanted.context:
+            yield [await self.ranker.recommend(self.model.users.find(asked.users[0]), asked.wanted)]
+            return
+        async for _, lists in self.ranker.in_blocks(asked.users, asked.wanted):
+            yield lists
 
     def _names(self, row: RankedList, width: int) -> list[str]:
         return [self.model.facts(item).item_id for item in row.items] + [""] * (width - len(row.items))
@@ -148,33 +161,37 @@ def read_inference(body: bytes) -> Inference:
     for at, each in enumerate(inputs):
         tensor = read_object(each, f"inputs[{at}]", TENSOR)
         name = tensor.get("name")
-        if name not in ("user_id", "k") or name in tensors:
-            raise Refusal(400, "unknown_input", f"inputs[{at}] must be user_id or k, each once.")
+        if name not in NAMES or name in tensors:
+            names = " or ".join(NAMES)
+            raise Refusal(400, "unknown_input", f"inputs[{at}] must be {names}, each once.")
         tensors[name] = tensor
     if "user_id" not in tensors:
         raise Refusal(400, "user_missing", "The input user_id is missing.")
-    users, k = _users(tensors["user_id"]), _k(tensors.get("k"))
+    users, k = _ids("user_id", tensors["user_id"]), _k(tensors.get("k"))
     check_size(len(users), k)
-    return Inference(asked_id, users, k, _outputs(found.get("outputs")))
+    context = _ids("context_items", tensors["context_items"]) if "context_items" in tensors else []
+    if context and len(users) > 1:
+        raise Refusal(400, "not_in_a_batch", "context_items are what one user looks at; ask for her alone.")
+    return Inference(asked_id, users, Wanted(k, context=context), _outputs(found.get("outputs")))
 
 
-def _users(tensor: dict[str, Any]) -> list[str]:
+def _ids(name: str, tensor: dict[str, Any]) -> list[str]:
     shape, data = tensor.get("shape"), tensor.get("data")
     if tensor.get("datatype") != "BYTES":
-        raise Refusal(400, "wrong_datatype", "user_id must have the datatype BYTES.")
+        raise Refusal(400, "wrong_datatype", f"{name} must have the datatype BYTES.")
     if not isinstance(data, list):
-        raise Refusal(400, "wrong_type", "The data of user_id must be a list.")
+        raise Refusal(400, "wrong_type", f"The data of {name} must be a list.")
     flat = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
     check_size(len(flat), 1)  # before each is looked at
     if shape not in ([len(flat)], [len(flat), 1]) or any(type(n) is not int for n in shape):
         raise Refusal(
-            400, "wrong_shape", f"user_id must have the shape [n, 1]; its data has {len(flat)} entries."
+            400, "wrong_shape", f"{name} must have the shape [n] or [n, 1]; its data has {len(flat)} entries."
         )
     if not flat:
-        raise Refusal(400, "user_missing", "The input user_id is empty.")
+        raise Refusal(400, "empty", f"The input {name} is empty.")
     if not all(isinstance(each, str) for each in flat):
-        raise Refusal(400, "wrong_type", "Every user_id is a text.")
-    return [check_id(each, f"user_id[{at}]") for at, each in enumerate(flat)]
+        raise Refusal(400, "wrong_type", f"Every entry of {name} is a text.")
+    return [check_id(each, f"{name}[{at}]") for at, each in enumerate(flat)]
 
 
 def _k(tensor: dict[str, Any] | None) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def test_the_model_and_its_tensors(server: RunningServer, base: str, model: str)
     assert {each["name"]: each["datatype"] for each in metadata["inputs"]} == {
         "user_id": "BYTES",
         "k": "INT32",
+        "context_items": "BYTES",
     }
     assert {each["name"]: each["datatype"] for each in metadata["outputs"]} == {
         "item_ids": "BYTES",
@@ -108,6 +110,26 @@ def test_without_id_and_k_there_is_no_id_and_k_is_ten(server: RunningServer) -> 
 def test_data_may_be_nested(server: RunningServer) -> None:
     nested = infer(server, {"inputs": [tensor([["u1"], ["u2"]])]}).json
     assert nested["outputs"] == infer(server, {"inputs": [tensor(["u1", "u2"])]}).json["outputs"]
+
+
+def context_tensor(items: list[Any], **changes: Any) -> dict[str, Any]:
+    return {"name": "context_items", "shape": [len(items)], "datatype": "BYTES", "data": items, **changes}
+
+
+def test_what_a_shopper_looks_at_counts_as_on_the_domain_endpoint(server: RunningServer) -> None:
+    items = [each["item_id"] for each in server.recommend("u1").json["items"]][:2]
+    body = json.dumps({"context": {"item_id": items[0], "cart": items[1:]}}).encode()
+    expected = server.recommend("u1", body=body).json["items"]
+    reply = infer(server, {"inputs": [tensor(["u1"]), context_tensor(items)]})
+    assert reply.json["outputs"][0]["data"] == [each["item_id"] for each in expected]
+    assert not set(items) & set(reply.json["outputs"][0]["data"])
+
+
+def test_an_inference_says_how_long_the_model_took(server: RunningServer) -> None:
+    timing = infer(server, {"inputs": [tensor(USERS[:40])]}).headers["server-timing"]
+    times = {name: float(took) for name, took in re.findall(r"(\w+);dur=([\d.]+)", timing)}
+    assert set(times) == {"cache", "model", "rules"}
+    assert times["model"] > 0
 
 
 def test_duplicate_users_get_the_same_row(server: RunningServer) -> None:
@@ -226,6 +248,11 @@ def test_rows_are_counted_apart_from_the_lists_that_shoppers_ask_for(server: Run
             },
             400,
         ),
+        ({"inputs": [tensor(["u1"]), context_tensor([])]}, 400),
+        ({"inputs": [tensor(["u1"]), context_tensor(["i1"] * 1_001)]}, 413),
+        ({"inputs": [tensor(["u1"]), context_tensor(["i1"], datatype="INT32")]}, 400),
+        ({"inputs": [tensor(["u1"]), context_tensor([1])]}, 400),
+        ({"inputs": [tensor(["u1", "u2"]), context_tensor(["i1"])]}, 400),
         ({"inputs": [tensor(["u1"]), k_tensor(0)]}, 422),
         ({"inputs": [tensor(["u1"]), k_tensor(101)]}, 422),
         ({"inputs": [tensor(["u1"]), k_tensor(1.5)]}, 400),
