@@ -1,4 +1,4 @@
-"""An item file, line by line: titles, categories and prices by item id."""
+"""An item file, line by line: titles, categories, prices and sellers by item id."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,33 +10,52 @@ import numpy as np
 
 from engine.fields import CONTROL, IdCodes, Numbers, Reason, explain_id, explain_number
 from engine.interactions import Float32, IdTable
+from engine.items import ItemFacts
 from engine.records import Batch, Records
 from engine.refusals import FileRefused, Problem, ProblemLog, show
-from engine.roles import check_roles
+from engine.roles import ITEM_ROLES, check_roles
 from engine.sniffing import FileFormat
 from engine.streams import Limits, Progress
 
 TEXT_BYTES = 1_000
+TABLES = ("ids", "titles", "categories", "sellers")
 BLANK = re.compile(r"[\s]+")
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known about items, by the position of their id. prices: (n,) float32, NaN where not given."""
+    """What is known about items, by the position of their id. prices: (n,) float32, NaN where not given.
+
+    sellers: None where the file names none.
+    """
 
     ids: IdTable
     titles: IdTable
     categories: IdTable
     prices: Float32
+    sellers: IdTable | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def facts_of(self, item_ids: IdTable) -> ItemFacts:
+        """Give the facts in the order of an id table; of an item that the file does not name, none."""
+        known = self.ids.positions
+        places = [known.get(item) for item in item_ids.to_list()]
+        titles, categories, sellers = (
+            [] if table is None else _in_order(table.to_list(), places)
+            for table in (self.titles, self.categories, self.sellers)
+        )
+        prices = [float("nan") if at is None else float(self.prices[at]) for at in places]
+        return ItemFacts.of(titles, categories, prices, sellers)
+
     def save(self, folder: Path) -> None:
         """Write one `.npy` a member into `folder` (made if missing)."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("ids", "titles", "categories"):
-            table: IdTable = getattr(self, name)
+        for name in TABLES:
+            table: IdTable | None = getattr(self, name)
+            if table is None:
+                continue
             np.save(folder / f"{name}_offsets.npy", table.offsets, allow_pickle=False)
             np.save(folder / f"{name}_text.npy", table.text, allow_pickle=False)
         np.save(folder / "prices.npy", self.prices, allow_pickle=False)
@@ -48,11 +67,11 @@ class Catalogue:
         def member(name: str) -> Any:
             return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
-        ids, titles, categories = (
-            IdTable(member(f"{name}_offsets"), member(f"{name}_text"))
-            for name in ("ids", "titles", "categories")
-        )
-        return cls(ids, titles, categories, member("prices"))
+        def table(name: str) -> IdTable:
+            return IdTable(member(f"{name}_offsets"), member(f"{name}_text"))
+
+        sellers = table("sellers") if (folder / "sellers_text.npy").exists() else None
+        return cls(table("ids"), table("titles"), table("categories"), member("prices"), sellers)
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,7 @@ def check_items(
 ) -> CheckedItems:
     """Read every line of an item file, and load it when all are right.
 
-    roles: column index by role, `file_format.roles` if None; item is required, title, category and price are
+    roles: column index by role, `file_format.roles` if None; item is required, the others are
     not. Of rows with the same id the last one stands.
     Raises FileRefused when the file cannot be read to its end.
     """
@@ -109,6 +128,9 @@ def check_items(
         "with_title": int(np.count_nonzero(np.diff(catalogue.titles.offsets))),
         "with_category": int(np.count_nonzero(np.diff(catalogue.categories.offsets))),
         "with_price": int(np.count_nonzero(~np.isnan(catalogue.prices))),
+        "with_seller": 0
+        if catalogue.sellers is None
+        else int(np.count_nonzero(np.diff(catalogue.sellers.offsets))),
         "duplicates": reader.duplicates,
     }
     return CheckedItems(catalogue, report, *found, left_out=left_out, duplicates=reader.duplicates)
@@ -128,18 +150,15 @@ class _Items:
         self._log = log
         self._ids = IdCodes(limits.id_bytes)
         self._numbers = Numbers()
-        self._rows: dict[int, tuple[str, str, float]] = {}
+        self._rows: dict[int, tuple[str, str, float, str]] = {}
 
     def read(self, batch: Batch) -> None:
         """Take one batch."""
         n = len(batch.lines)
-        ids, titles, categories, prices = (
-            batch.columns[self._roles[role]] if role in self._roles else [""] * n
-            for role in ("item", "title", "category", "price")
-        )
-        for line, item, title, category, price in zip(
-            batch.lines.tolist(), ids, titles, categories, prices, strict=True
-        ):
+        columns = [
+            batch.columns[self._roles[role]] if role in self._roles else [""] * n for role in ITEM_ROLES
+        ]
+        for line, item, title, category, price, seller in zip(batch.lines.tolist(), *columns, strict=True):
             code = self._ids[item]
             amount = self._numbers[price] if price.strip() else np.nan
             reasons = (
@@ -147,6 +166,7 @@ class _Items:
                 ("title", title, _explain_text(title)),
                 ("category", category, _explain_text(category)),
                 ("price", price, _explain_price(price, amount)),
+                ("seller", seller, _explain_text(seller)),
             )
             problems = [self._problem(line, role, text, reason) for role, text, reason in reasons if reason]
             for problem in problems:
@@ -155,16 +175,18 @@ class _Items:
                 self.bad_rows += 1
                 continue
             self.duplicates += code in self._rows
-            self._rows[code] = (_tidy(title), _tidy(category), amount)
+            self._rows[code] = (_tidy(title), _tidy(category), amount, _tidy(seller))
 
     def finish(self) -> Catalogue:
         """Return the catalogue, in the order in which ids were first seen."""
         rows = self._rows
+        sellers = [seller for *_, seller in rows.values()]
         return Catalogue(
             IdTable.of(self._ids.names[code] for code in rows),
-            IdTable.of(title for title, _, _ in rows.values()),
-            IdTable.of(category for _, category, _ in rows.values()),
-            np.fromiter((price for _, _, price in rows.values()), np.float32, len(rows)),
+            IdTable.of(title for title, *_ in rows.values()),
+            IdTable.of(category for _, category, *_ in rows.values()),
+            np.fromiter((price for _, _, price, _ in rows.values()), np.float32, len(rows)),
+            IdTable.of(sellers) if any(sellers) else None,
         )
 
     def _problem(self, line: int, role: str, text: str, reason: Reason) -> Problem:
@@ -172,6 +194,10 @@ class _Items:
         return Problem(
             reason.code, line, name, show(text), f"{name} on line {line} {reason.what}", reason.hint
         )
+
+
+def _in_order(texts: Sequence[str], places: Sequence[int | None]) -> list[str]:
+    return ["" if at is None else texts[at] for at in places]
 
 
 def _tidy(text: str) -> str:

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.evaluation import Evaluation
 from engine.interactions import Int32
 from engine.intervals import Interval, intervals
 from engine.metrics import Flags
-from engine.segments import LEAST
+from engine.segments import LEAST, user_segments
+from engine.splitting import Split
+
+MOST_LABELS = 50  # sellers or categories that a summary lists; the gap is over all
 
 
 @dataclass(frozen=True)
@@ -57,23 +61,60 @@ class SellerGap:
     labels: Sequence[Exposure]
 
     def summary(self) -> dict[str, Any]:
+        """Give plain values for a page or a database row: the 50 with the largest share of the catalogue."""
+        listed = [vars(each) for each in self.labels[:MOST_LABELS]]
+        return {"gap": self.gap, "n_labels": len(self.labels), "labels": listed}
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """How evenly lists serve shoppers, sellers and categories; None where items have no such label.
+
+    metric: the one that shoppers are compared by, between new, light and heavy ones.
+    """
+
+    metric: str
+    shoppers: UserGap
+    sellers: SellerGap | None
+    categories: SellerGap | None
+
+    def summary(self) -> dict[str, Any]:
         """Give plain values for a page or a database row."""
-        return {"gap": self.gap, "labels": [vars(each) for each in self.labels]}
+        sellers, categories = (each and each.summary() for each in (self.sellers, self.categories))
+        return {
+            "metric": self.metric, "shoppers": self.shoppers.summary(), "sellers": sellers,
+            "categories": categories,
+        }  # fmt: skip
 
 
-def user_group_gap(values: npt.NDArray, groups: Mapping[str, Flags], *, seed: int = 0) -> UserGap:
+def measure_gaps(found: Evaluation, split: Split, k: int = 10) -> Gaps:
+    """Measure the gaps of evaluated lists, cut at k, which `evaluate` was asked for, in milliseconds.
+
+    found: what `evaluate` gave for the same split.
+    """
+    metric, facts, top = f"ndcg@{k}", split.context.items, found.top[:, :k]
+    shoppers = user_group_gap(found.per_user.values[metric], user_segments(split.train, found.per_user.users))
+    sellers = categories = None
+    if facts is not None and facts.sellers is not None:
+        sellers = seller_gap(top, facts.sellers.of, facts.sellers.names.to_list())
+    if facts is not None and (facts.category_of >= 0).any():
+        categories = seller_gap(top, facts.category_of, facts.category_names.to_list())
+    return Gaps(metric, shoppers, sellers, categories)
+
+
+def user_group_gap(values: npt.NDArray, groups: Mapping[str, Flags]) -> UserGap:
     """Compare a metric, say NDCG@10, between groups of users.
 
     values: (n,), NaN = not defined; groups: name -> (n,) bool, as `user_segments` gives them; they must
-    not share users. The gap's interval is the normal one of two independent means; with many groups,
-    the widest gap is above 0 by chance too.
+    not share users. All intervals are normal ones, the gap's that of two independent means; with many
+    groups, the widest gap is above 0 by chance too.
     Source: Ekstrand et al. 2018, "All the cool kids, how do they fit in?".
     """
     found: dict[str, tuple[int, Interval | None]] = {}
     for name, members in groups.items():
         inside = values[members]
         inside = inside[~np.isnan(inside)]
-        found[name] = (len(inside), intervals([inside], seed)[0] if len(inside) >= LEAST else None)
+        found[name] = (len(inside), _mean(inside) if len(inside) >= LEAST else None)
     means = {name: each.value for name, (_, each) in found.items() if each is not None}
     if len(means) < 2:
         return UserGap(None, None, None, found)
@@ -82,6 +123,10 @@ def user_group_gap(values: npt.NDArray, groups: Mapping[str, Flags], *, seed: in
     error = np.sqrt(sum(np.nanvar(each, ddof=1) / np.isfinite(each).sum() for each in spread))
     gap = means[best] - means[worst]
     return UserGap(Interval(gap, float(gap - 1.96 * error), float(gap + 1.96 * error)), best, worst, found)
+
+
+def _mean(values: npt.NDArray) -> Interval:
+    return intervals([values], most_resampled=0)[0]
 
 
 def seller_gap(top: Int32, label_of: Int32, names: Sequence[str]) -> SellerGap:

@@ -10,7 +10,7 @@ from engine.times import DATE_TIME, LATEST_TIME, guess_ticks, read_date
 Rows = Sequence[Sequence[str]]
 
 INTERACTION_ROLES = ("user", "item", "value", "time", "event_type")
-ITEM_ROLES = ("item", "title", "category", "price")
+ITEM_ROLES = ("item", "title", "category", "price", "seller")
 
 # In each line the surest name first. Compared in small letters, without "_", "-" and spaces; RecBole's
 # ":token" is cut off.
@@ -28,6 +28,8 @@ title: title name itemname producttitle productname movietitle booktitle itemtit
 category: category categories genres genre categoryname productcategory maincategory department itemcategory
     class categoryid tags brand
 price: price unitprice listprice itemprice productprice saleprice
+seller: seller sellerid sellername soldby merchant merchantid merchantname vendor vendorid vendorname supplier
+    supplierid suppliername
 """
 NAMES: Mapping[str, Sequence[str]] = {
     role: names.split() for role, names in re.findall(r"^(\w+):((?: \w+|\n +\w+)+)", _NAMES, re.MULTILINE)
@@ -107,6 +109,9 @@ def _interaction_roles(names: Sequence[str], content: Rows) -> dict[str, int]:
     roles = _all_by_name(INTERACTION_ROLES, names)
     if "item" not in roles and "id" in names:
         roles["item"] = names.index("id")
+    seller = _by_name("seller", names)
+    if "item" not in roles and seller is not None:
+        roles["item"] = seller  # where sellers are what people choose among
     free = [
         index
         for index in range(len(names))

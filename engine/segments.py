@@ -22,6 +22,13 @@ from engine.splitting import Split
 LEAST = 30  # shoppers behind a mean that is shown
 NEW, HEAVY = 5, 20  # choices in training: fewer than NEW is new, HEAVY or more is heavy
 MOST_CATEGORIES = 50
+TITLES = {
+    "new": f"New shoppers (fewer than {NEW} choices)",
+    "light": f"Light shoppers ({NEW} to {HEAVY - 1} choices)",
+    "heavy": f"Heavy shoppers ({HEAVY} choices or more)",
+    "head": "Best sellers (80 % of all choices)",
+    "tail": "Long tail",
+}
 SHOWN = ("ndcg", "recall", "precision", "hit_rate")
 
 
@@ -71,20 +78,13 @@ def by_segment(found: Evaluation, split: Split, k: int = 10) -> list[Segment]:
     """
     users = found.per_user.users
     names = [f"{name}@{k}" for name in SHOWN]
-    titles = {
-        "new": f"New shoppers (fewer than {NEW} choices)",
-        "light": f"Light shoppers ({NEW} to {HEAVY - 1} choices)",
-        "heavy": f"Heavy shoppers ({HEAVY} choices or more)",
-        "head": "Best sellers (80 % of all choices)",
-        "tail": "Long tail",
-    }
     segments = []
     for name, members in user_segments(split.train, users).items():
         values = {metric: found.per_user.values[metric][members] for metric in names}
-        segments.append(_segment("shoppers", name, titles[name], values))
+        segments.append(_segment("shoppers", name, TITLES[name], values))
     lists = _Lists.of(found.top[:, :k], split.test[users])
     for name, items in item_segments(split.train).items():
-        segments.append(_segment("items", name, titles[name], lists.measure(items)))
+        segments.append(_segment("items", name, TITLES[name], lists.measure(items)))
     for name, items in _categories(split.context.items, split.test):
         segments.append(_segment("category", name, name, lists.measure(items)))
     return segments

@@ -6,7 +6,7 @@ interactions take a fraction of a second, 50 million some minutes.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.interactions import Float32, IdTable, Int32, Int64, Interactions
-from engine.items import ItemFacts
-from engine.synthetic_catalogue import SEASONS, all_products
+from engine.items import ItemFacts, Labels
+from engine.synthetic_catalogue import SEASONS, SELLER_FALL, SELLERS, all_products
 
 Float64 = npt.NDArray[np.float64]
 
@@ -61,13 +61,14 @@ class SyntheticShop:
         write_interactions_csv(path, self.interactions)
 
     def write_items_csv(self, path: Path) -> None:
-        """Write item_id, title, category and price, one line an item."""
+        """Write item_id, title, category, price and seller, one line an item."""
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["item_id", "title", "category", "price"])
+            writer.writerow(["item_id", "title", "category", "price", "seller"])
             for at, item in enumerate(self.interactions.item_ids.to_list()):
                 facts = self.facts
-                writer.writerow([item, facts.title(at), facts.category(at), f"{facts.price(at):.2f}"])
+                price = f"{facts.price(at):.2f}"
+                writer.writerow([item, facts.title(at), facts.category(at), price, facts.seller(at)])
 
 
 def write_interactions_csv(path: Path, data: Interactions) -> None:
@@ -101,6 +102,8 @@ def make_shop(
         raise ValueError("at most a quarter of all pairs of shopper and item can be interactions")
     rng = np.random.default_rng(seed)
     facts, styles = _stock(rng, n_items)
+    # By numbers of their own, so that a shop is the same with and without sellers.
+    facts = replace(facts, sellers=_sellers(np.random.default_rng([seed, 1]), n_items))
     appeal = _tastes(rng, facts, styles)
     mixtures = _shoppers(rng, n_users)
     users, items, times = _choices(rng, facts, appeal, mixtures, n_interactions, end)
@@ -137,6 +140,12 @@ def _stock(rng: np.random.Generator, n_items: int) -> tuple[ItemFacts, Int32]:
     style_of = dict(zip(materials, rng.integers(0, N_STYLES, len(materials)).tolist(), strict=True))
     facts = ItemFacts.of(titles, [catalogue[at].category for at in drawn], np.floor(prices) + 0.9)
     return facts, np.array([style_of[catalogue[at].material] for at in drawn], np.int32)
+
+
+def _sellers(rng: np.random.Generator, n_items: int) -> Labels:
+    """Draw who sells each item: a few sell much of the stock, many sell little."""
+    shares = np.arange(1.0, len(SELLERS) + 1) ** -SELLER_FALL
+    return Labels.read([SELLERS[at] for at in rng.choice(len(SELLERS), n_items, p=shares / shares.sum())])
 
 
 def _item_numbers(facts: ItemFacts) -> list[str]:

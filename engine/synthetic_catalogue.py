@@ -157,6 +157,13 @@ SEASONS: dict[str, tuple[int, float]] = {
     "Bedroom": (1, 0.3),
 }
 
+# Sellers, the largest first, and how fast the next one is smaller: the share falls with rank to this power.
+SELLERS = (
+    "Aldermoor", "Brisk & Daughters", "Casa Lume", "Dovetail", "Elm and Ember", "Fjordhus", "Gannet Trading",
+    "Hearthwright", "Indigo Row", "Juniper Lane", "Kettle and Co", "Larkfield",
+)  # fmt: skip
+SELLER_FALL = 0.9
+
 
 def all_products() -> list[Product]:
     """List every combination, each title once, in a fixed order."""

@@ -21,12 +21,14 @@ ROLE_LABELS = {
     "title": "Title",
     "category": "Category",
     "price": "Price",
+    "seller": "Seller",
 }
 ROLE_HELP = {
     "user": "Who: any text, kept as it is.",
     "item": "With what: any text, kept as it is.",
     "value": "How much. Without it every row counts as one.",
     "time": "When: seconds, milliseconds or a date. Needed for a fair split by time.",
+    "seller": "Who sells it. Runs then compare each seller's exposure with its share of the catalogue.",
 }
 REQUIRED = {"user", "item"}
 

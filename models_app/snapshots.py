@@ -26,18 +26,8 @@ class Snapshot:
     catalogue: Catalogue | None
 
     def item_facts(self) -> ItemFacts | None:
-        """Titles, categories and prices in the order of the interactions' item table."""
-        if self.catalogue is None:
-            return None
-        known, catalogue = self.catalogue.ids.positions, self.catalogue
-        places = [known.get(item) for item in self.interactions.item_ids.to_list()]
-        titles, categories = catalogue.titles.to_list(), catalogue.categories.to_list()
-        prices = catalogue.prices
-        return ItemFacts.of(
-            ["" if at is None else titles[at] for at in places],
-            [None if at is None else categories[at] or None for at in places],
-            [float("nan") if at is None else float(prices[at]) for at in places],
-        )
+        """What is known of items, in the order of the interactions' item table."""
+        return None if self.catalogue is None else self.catalogue.facts_of(self.interactions.item_ids)
 
 
 def keep_snapshot(folder: Path, snapshot: Snapshot) -> str:

@@ -73,7 +73,7 @@ def _contradiction(detail: str) -> FileRefused:
 
 
 def read_items(path: Path | None, item_ids: IdTable) -> ItemFacts | None:
-    """Read titles, categories and prices by the names of their columns, in the order of an id table."""
+    """Read what is known of items, by the names of its columns, in the order of an id table."""
     if path is None:
         return None
     found = sniff(path)
@@ -81,14 +81,7 @@ def read_items(path: Path | None, item_ids: IdTable) -> ItemFacts | None:
     checked = check_items(path, found, roles)
     if checked.catalogue is None:
         raise ValueError(_first_problem(path, checked))
-    known, catalogue = checked.catalogue.ids.positions, checked.catalogue
-    titles, categories, prices = catalogue.titles.to_list(), catalogue.categories.to_list(), catalogue.prices
-    places = [known.get(item) for item in item_ids.to_list()]
-    return ItemFacts.of(
-        ["" if at is None else titles[at] for at in places],
-        [None if at is None else categories[at] for at in places],
-        np.array([np.nan if at is None else prices[at] for at in places], np.float64),
-    )
+    return checked.catalogue.facts_of(item_ids)
 
 
 def positions_of(asked: Sequence[str], known: IdTable, what: str) -> Int32:

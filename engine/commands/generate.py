@@ -1,7 +1,8 @@
 """Write a made-up shop with tastes planted in it: everything here can be tried on it.
 
 interactions.csv holds all choices of a year, train.csv the first four fifths by date and test.csv the
-rest, of shoppers who are in train.csv; items.csv holds titles, categories and prices.
+rest, of shoppers who are in train.csv; items.csv holds titles, categories, prices and
+sellers.
 
 Examples:
   python -m engine generate --users 5000 --items 2000 --interactions 200000 --out shop

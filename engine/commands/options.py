@@ -22,7 +22,9 @@ from engine.parameters import Value, config_fields, make_config
 def add_training(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add what says how to train: the file, the algorithm and its settings."""
     parser.add_argument("--train", type=Path, required=required, metavar="FILE", help="what to learn from")
-    parser.add_argument("--items", type=Path, metavar="FILE", help="CSV of item, title, category, price")
+    parser.add_argument(
+        "--items", type=Path, metavar="FILE", help="CSV of item, title, category, price, seller"
+    )
     parser.add_argument("--algorithm", choices=list(ALGORITHMS), default="als", help="als if not given")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=_list_settings())
     parser.add_argument(

@@ -1,10 +1,11 @@
-"""An item file: titles, categories and prices by id."""
+"""An item file: titles, categories, prices and sellers by id."""
 
 import math
 
 import pytest
 
 from engine.catalogue import Catalogue, check_items
+from engine.interactions import IdTable
 from engine.refusals import FileRefused
 from engine.sniffing import sniff
 from engine.tests.sample_files import write
@@ -48,6 +49,23 @@ def test_a_catalogue_of_ids_alone_survives_saving(tmp_path):
     loaded = Catalogue.load(tmp_path / "saved")
     assert loaded.ids.to_list() == ["1", "2"]
     assert loaded.titles.to_list() == loaded.categories.to_list() == ["", ""]
+
+
+def test_sellers_are_kept_and_given_in_the_order_of_the_interactions(tmp_path):
+    text = "id,title,seller\n1,Chair,Ann\n2,Desk,\n3,Lamp,  Bob  \n"
+    catalogue = check(tmp_path, text).catalogue
+    assert check(tmp_path, text).report["with_seller"] == 2
+    catalogue.save(tmp_path / "saved")
+    facts = Catalogue.load(tmp_path / "saved").facts_of(IdTable.of(["3", "nowhere", "2", "1"]))
+    assert [facts.seller(at) for at in range(4)] == ["Bob", None, None, "Ann"]
+    assert (facts.title(0), facts.title(1), facts.price(0)) == ("Lamp", "", None)
+
+
+def test_a_file_without_sellers_is_kept_as_it_always_was(tmp_path):
+    check(tmp_path, HEADER + "1,Chair,Home,1\n").catalogue.save(tmp_path / "saved")
+    assert not list((tmp_path / "saved").glob("sellers*"))
+    facts = Catalogue.load(tmp_path / "saved").facts_of(IdTable.of(["1"]))
+    assert (facts.sellers, facts.seller(0), facts.category(0)) == (None, None, "Home")
 
 
 def test_a_missing_price_is_not_zero(tmp_path):

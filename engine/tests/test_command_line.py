@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,8 +45,16 @@ def test_evaluate_prints_one_json_object_with_every_figure(
     assert found["fit_seconds"] > 0
     assert found["peak_memory_bytes"] > 10_000_000
     assert found["metrics"]["ndcg@20"]["low"] < found["metrics"]["ndcg@20"]["value"]
+    light = next(each for each in found["segments"] if each["name"] == "light")
+    assert light["metrics"]["ndcg@20"]["value"] > 0
+    assert [each["name"] for each in found["segments"]] == ["new", "light", "heavy", "head", "tail"]
+    assert found["gaps"]["metric"] == "ndcg@20"
+    assert found["gaps"]["shoppers"]["groups"]["light"]["n"] == light["n"]
+    assert found["gaps"]["sellers"] is None
     assert main(asked) == 0
-    assert "NDCG@10" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "NDCG@10" in said
+    assert "Light shoppers (5 to 19 choices)" in said
 
 
 def test_recommend_prints_lists_without_what_the_user_has(
@@ -196,7 +205,14 @@ def test_what_generate_writes_can_be_evaluated_with_items_and_times(
     assert len((tmp_path / "shop/items.csv").read_text().splitlines()) == 41
     pair = ["--train", f"{out}/train.csv", "--test", f"{out}/test.csv"]
     assert main(["evaluate", *pair, "--algorithm", "content", "--items", f"{out}/items.csv", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["metrics"]["ndcg@10"]["value"] > 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["metrics"]["ndcg@10"]["value"] > 0
+    assert {each["kind"] for each in found["segments"]} == {"shoppers", "items", "category"}
+    assert found["gaps"]["sellers"]["n_labels"] == len(found["gaps"]["sellers"]["labels"]) > 3
+    assert main(["evaluate", *pair, "--algorithm", "content", "--items", f"{out}/items.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "Long tail" in said
+    assert re.search(r"sellers +0\.\d{4}  \S.*: [\d.]+% of the items, [\d.]+% of the exposure", said)
     assert main(["evaluate", *pair, "--algorithm", "content"]) == 1
     assert "needs facts of the items" in capsys.readouterr().err
 

@@ -5,8 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from engine.gaps import seller_gap, user_group_gap
-from engine.segments import LEAST
+from engine.estimators import ALGORITHMS
+from engine.evaluation import evaluate
+from engine.gaps import MOST_LABELS, measure_gaps, seller_gap, user_group_gap
+from engine.segments import LEAST, user_segments
+from engine.splitting import SplitConfig, split
+from engine.synthetic import make_shop
 
 
 def test_the_gap_is_between_the_best_and_the_worst_served_group() -> None:
@@ -50,3 +54,40 @@ def test_a_higher_place_is_more_exposure() -> None:
     assert found.gap == pytest.approx(first / (first + second) - 0.5)
     assert json.loads(json.dumps(found.summary()))["labels"][0]["label"] == "a"
     assert seller_gap(np.array([[-1]], np.int32), np.array([0], np.int32), ["a"]).gap is None
+
+
+def test_an_evaluation_tells_all_gaps_that_its_items_allow() -> None:
+    shop = make_shop(n_users=400, n_items=150, n_interactions=5_000)
+    divided = split(shop.interactions, SplitConfig(), items=shop.facts)
+    found = evaluate(ALGORITHMS["popularity"]().fit(divided.train), divided)
+    gaps = measure_gaps(found, divided, 5)
+    values, groups = found.per_user.values["ndcg@5"], user_segments(divided.train, found.per_user.users)
+    means = [values[each].mean() for each in groups.values() if each.sum() >= LEAST]
+    assert gaps.shoppers.gap is not None
+    assert gaps.shoppers.gap.value == pytest.approx(max(means) - min(means), rel=1e-5)
+    assert gaps.sellers is not None
+    assert gaps.categories is not None
+    assert gaps.sellers.gap is not None
+    first = gaps.sellers.labels[0]
+    of, names = shop.facts.sellers.of, shop.facts.sellers.names.to_list()
+    listed, weight = found.top[:, :5], 1 / np.log2(np.arange(5) + 2)
+    theirs = ((of[listed] == names.index(first.label)) * weight).sum() / (weight.sum() * len(listed))
+    assert first.exposure_share == pytest.approx(theirs)
+    assert first.n_items == (of == names.index(first.label)).sum()
+    assert json.loads(json.dumps(gaps.summary(), allow_nan=False))["metric"] == "ndcg@5"
+    alone = split(shop.interactions, SplitConfig())
+    without = measure_gaps(found, alone).summary()
+    assert (without["sellers"], without["categories"]) == (None, None)
+
+
+def test_of_many_sellers_a_summary_lists_the_largest_and_counts_all() -> None:
+    n = 3 * MOST_LABELS
+    label_of = np.concatenate([np.arange(n), [n - 1]]).astype(np.int32)
+    found = seller_gap(np.array([[0]], np.int32), label_of, [f"s{at}" for at in range(n)])
+    told = found.summary()
+    assert (told["n_labels"], len(told["labels"]), told["labels"][0]["label"]) == (
+        n,
+        MOST_LABELS,
+        f"s{n - 1}",
+    )
+    assert told["gap"] == pytest.approx(1 - 1 / (n + 1))

@@ -75,6 +75,7 @@ def test_at_most_a_hundred_rows_are_sampled_and_the_format_survives_json(tmp_pat
         ),
         ("Customer ID,SKU,Quantity,Order Date", {"user": 0, "item": 1, "value": 2, "time": 3}),
         ("kunde,artikel,note,datum", {"user": 0, "item": 1, "value": 2, "time": 3}),
+        ("customer_id,vendor_id,rating,date", {"user": 0, "item": 1, "value": 2, "time": 3}),
     ],
 )
 def test_roles_follow_names_then_content(tmp_path, header, roles):
@@ -121,6 +122,7 @@ def test_event_types_are_recognised(tmp_path):
         ('movieId,title,genres\n1,"Toy Story, A",Comedy\n2,Heat,Crime\n', ("item", "title", "category")),
         ("id,name,category,price\n7,Chair,Home,12.5\n8,Desk,,80\n", ("item", "title", "category", "price")),
         ("1::Toy Story (1995)::Comedy\n2::Heat (1995)::Crime\n", ("item", "title", "category")),
+        ("id,name,price,Merchant ID\n7,Chair,12.5,m1\n8,Desk,80,m2\n", ("item", "title", "price", "seller")),
         ("7;Red chair;12.5\n8;Blue desk;80\n", ("item", "title", "price")),
     ],
 )

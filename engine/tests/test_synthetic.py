@@ -31,6 +31,10 @@ def test_no_two_items_share_a_title_and_facts_are_plausible(shop: SyntheticShop)
     assert all(title[0].isupper() and 5 < len(title) < 60 for title in titles)
     assert len(shop.facts.category_names) == 16
     assert (shop.facts.category_of >= 0).all()
+    assert shop.facts.sellers is not None
+    sold = np.sort(np.bincount(shop.facts.sellers.of))[::-1]
+    assert sold[:3].sum() > 0.4 * sold.sum()
+    assert sold[-1] > 10
     assert 3 < shop.facts.prices.min() < shop.facts.prices.max() < 400
     assert len(set(shop.interactions.item_ids.to_list())) == 2_000
 
@@ -103,6 +107,7 @@ def test_the_files_hold_the_same_shop(tmp_path: Path) -> None:
     with (tmp_path / "items.csv").open(newline="") as file:
         items = list(csv.DictReader(file))
     assert [item["title"] for item in items] == shop.facts.titles.to_list()
+    assert items[3]["seller"] == shop.facts.seller(3)
     assert float(items[3]["price"]) == pytest.approx(shop.facts.price(3))
 
 

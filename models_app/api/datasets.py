@@ -137,7 +137,7 @@ class FileView(OneVersion):
 
 
 class ItemsView(FileView):
-    """The file with titles, categories and prices of items."""
+    """The file with titles, categories, prices and sellers of items."""
 
     kind = "items"
 

@@ -216,14 +216,51 @@ class SegmentSerializer(serializers.Serializer):
     )
 
 
+class GroupMeanSerializer(serializers.Serializer):
+    n = serializers.IntegerField(help_text="Test shoppers of the group.")
+    mean = IntervalSerializer(allow_null=True, help_text="null where they are fewer than 30.")
+
+
+class ShopperGapSerializer(serializers.Serializer):
+    gap = IntervalSerializer(allow_null=True, help_text="Mean of the best served group less the worst's.")
+    best = serializers.CharField(allow_null=True, help_text="new, light or heavy")
+    worst = serializers.CharField(allow_null=True)
+    groups = serializers.DictField(child=GroupMeanSerializer())
+
+
+class ExposureSerializer(serializers.Serializer):
+    label = serializers.CharField()  # type: ignore[assignment]  # the seller's or category's name
+    n_items = serializers.IntegerField()
+    catalogue_share = serializers.FloatField(help_text="Share of the items that have such a label, 0 to 1.")
+    exposure_share = serializers.FloatField(help_text="Share of the places in lists, by depth as in NDCG.")
+
+
+class ExposureGapSerializer(serializers.Serializer):
+    gap = serializers.FloatField(
+        allow_null=True, help_text="Share of the exposure that would have to move, 0 (even) to 1."
+    )
+    n_labels = serializers.IntegerField()
+    labels = ExposureSerializer(many=True, help_text="The 50 with most items.")
+
+
+class GapsSerializer(serializers.Serializer):
+    """How evenly shoppers are served and sellers shown; all null where it was not measured."""
+
+    metric = serializers.CharField(default="", help_text="The one that shoppers are compared by.")
+    shoppers = ShopperGapSerializer(default=None, allow_null=True)
+    sellers = ExposureGapSerializer(default=None, allow_null=True, help_text="null without a seller column.")
+    categories = ExposureGapSerializer(default=None, allow_null=True)
+
+
 class TrainingRunDetailSerializer(TrainingRunSerializer):
-    """A run with its metrics by segment; empty for runs that were evaluated before these were kept."""
+    """A run with its metrics by segment and gaps; empty for runs evaluated before these were kept."""
 
     segments = SegmentSerializer(many=True)
+    gaps = GapsSerializer()
 
     class Meta:
         model = TrainingRun
-        fields = (*TrainingRunSerializer.Meta.fields, "segments")
+        fields = (*TrainingRunSerializer.Meta.fields, "segments", "gaps")
 
 
 class StartedTrainingSerializer(serializers.Serializer):
@@ -261,13 +298,14 @@ class ModelVersionSerializer(serializers.ModelSerializer):
 
 
 class ModelVersionDetailSerializer(ModelVersionSerializer):
-    """A version with the metrics by segment of the run that made it."""
+    """A version with the metrics by segment and the gaps of the run that made it."""
 
     segments = SegmentSerializer(source="run.segments", many=True)
+    gaps = GapsSerializer(source="run.gaps")
 
     class Meta:
         model = ModelVersion
-        fields = (*ModelVersionSerializer.Meta.fields, "segments")
+        fields = (*ModelVersionSerializer.Meta.fields, "segments", "gaps")
 
 
 class ShoppersSerializer(serializers.Serializer):
@@ -310,10 +348,25 @@ class SegmentRowSerializer(serializers.Serializer):
     cells = serializers.ListField(child=SegmentCellSerializer(allow_null=True))
 
 
+class GapCellSerializer(serializers.Serializer):
+    value = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    note = serializers.CharField(help_text="Who is best and worst served, or why there is no value.")
+
+
+class GapRowSerializer(serializers.Serializer):
+    kind = serializers.CharField(help_text="shoppers, sellers or categories")
+    title = serializers.CharField()
+    says = serializers.CharField(help_text="What is measured; 0 is even.")
+    cells = serializers.ListField(child=GapCellSerializer(allow_null=True))
+
+
 class ComparisonSerializer(serializers.Serializer):
     runs = TrainingRunSerializer(many=True)
     metrics = MetricRowSerializer(many=True)
     segments = SegmentRowSerializer(many=True)
+    gaps = GapRowSerializer(many=True)
     differences = DifferenceSerializer(many=True)
     why_not = serializers.CharField()
 

@@ -57,6 +57,7 @@ class TrainingRun(LeasedJob):
     curve = models.JSONField(default=list, blank=True)  # [[iteration, value], …]
     metrics = models.JSONField(default=dict, blank=True)  # name -> {value, low, high, n}
     segments = models.JSONField(default=list, blank=True)  # engine.segments.Segment.summary of each
+    gaps = models.JSONField(default=dict, blank=True)  # engine.gaps.Gaps.summary
     verdicts = models.JSONField(default=dict, blank=True)  # "popularity" | "live" -> comparison
     per_user_digest = models.CharField(max_length=64, blank=True)  # per-user metrics, for paired tests
     fit_s = models.FloatField(null=True, blank=True)

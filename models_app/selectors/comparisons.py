@@ -11,6 +11,7 @@ from engine.metric_meanings import METRICS, metric_better, metric_order
 from engine.parameters import Settings, config_fields
 from engine.splitting import SplitConfig
 from models_app.models import ModelVersion, TrainingRun
+from models_app.selectors.gaps import GapRow, compare_gaps
 from models_app.selectors.segments import SegmentRow, compare_segments
 from models_app.snapshots import load_per_user
 
@@ -77,6 +78,7 @@ class RunComparison:
     runs: list[TrainingRun]
     metrics: list[MetricRow]
     segments: list[SegmentRow]
+    gaps: list[GapRow]
     differences: list[Difference]
     why_not: str = ""
 
@@ -104,7 +106,9 @@ def compare_runs(runs: Sequence[TrainingRun]) -> RunComparison:
         )
         for name in names
     ]
-    return RunComparison(list(runs), rows, compare_segments(runs), _differences(runs), why_not)
+    return RunComparison(
+        list(runs), rows, compare_segments(runs), compare_gaps(runs), _differences(runs), why_not
+    )
 
 
 def compare_versions(a: ModelVersion, b: ModelVersion, metric: str = "ndcg@10") -> VersionComparison:

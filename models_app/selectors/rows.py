@@ -52,13 +52,13 @@ def same_file(version: DatasetVersion) -> QuerySet[DatasetVersion]:
 
 
 def training_runs(shop: Shop) -> QuerySet[TrainingRun]:
-    """Runs of the shop, baselines and champions included; `segments` is fetched when it is asked for."""
+    """Runs of the shop, baselines and champions included; `segments` and `gaps` come when asked for."""
     return (
         TrainingRun.objects.filter(shop=shop)
         .select_related(
             "dataset_version__dataset", "registered_model", "created_by", "model_version", "recipe_of"
         )
-        .defer("segments")
+        .defer("segments", "gaps")
         .order_by("-created_at", "-pk")
     )
 
@@ -94,7 +94,7 @@ def model_versions(shop: Shop, registered_model: RegisteredModel | None = None) 
     rows = (
         ModelVersion.objects.filter(registered_model__shop=shop)
         .select_related("registered_model", "run__dataset_version__dataset", "run__created_by")
-        .defer("run__segments")
+        .defer("run__segments", "run__gaps")
     )
     if registered_model is not None:
         rows = rows.filter(registered_model=registered_model)

@@ -30,7 +30,7 @@ def write_card(
         _intended_use(run),
         _data(run, lineage),
         _evaluation(columns),
-        _limits(run),
+        _limits(run, columns["gaps"]),
         _cost(run, size_bytes, columns),
         _lineage(run, artifact_digest, lineage),
         _contacts(run),
@@ -138,7 +138,7 @@ def _cell(facts: Mapping[str, Any] | None) -> str:
     return f"{facts['value']:.4f} ({facts['low']:.4f} to {facts['high']:.4f})"
 
 
-def _limits(run: TrainingRun) -> str:
+def _limits(run: TrainingRun, gaps: Mapping[str, Any]) -> str:
     warnings = [f"- {_text(warning['text'])}" for warning in run.dataset_version.report.get("warnings", [])]
     known = "\n".join(warnings) if warnings else "- The check of the data found nothing to warn of."
     return (
@@ -148,8 +148,28 @@ def _limits(run: TrainingRun) -> str:
         f"{known}\n\n"
         "## Fairness\n\n"
         "Coverage above is the share of the catalogue that appears in anybody's list. How shoppers of few "
-        "and of many choices, the long tail and each category fare stands by segment. Differences between "
-        "other groups of shoppers, or between sellers, were not measured: the data names no groups."
+        "and of many choices, the long tail and each category fare stands by segment.\n\n"
+        + "\n".join([_shopper_gap(gaps), _exposure("sellers", gaps), _exposure("categories", gaps)])
+    )
+
+
+def _shopper_gap(gaps: Mapping[str, Any]) -> str:
+    found, title = gaps["shoppers"], metric_title(gaps["metric"])
+    if found["gap"] is None:
+        return "- Between groups of shoppers: not measured, too few test shoppers in all groups but one."
+    return (
+        f"- Between groups of shoppers: {title} of {found['best']} shoppers is higher than that of "
+        f"{found['worst']} ones by {_cell(found['gap'])}. The data names no other groups."
+    )
+
+
+def _exposure(kind: str, gaps: Mapping[str, Any]) -> str:
+    found = gaps[kind]
+    if found is None or found["gap"] is None:
+        return f"- Between {kind}: not measured, the data names none."
+    return (
+        f"- Between {kind}: {found['gap']:.1%} of the exposure would have to move until each of the "
+        f"{found['n_labels']:,} is shown as much as its share of the items."
     )
 
 

@@ -12,6 +12,7 @@ from engine.artifacts import ArtifactError
 from engine.estimators import ALGORITHMS, Estimator
 from engine.estimators.base import Context, Progress, ProgressCallback
 from engine.evaluation import Evaluation, evaluate
+from engine.gaps import Gaps, measure_gaps
 from engine.parameters import make_config
 from engine.segments import Segment, by_segment
 from engine.splitting import Split, SplitConfig, split
@@ -54,6 +55,7 @@ class Judged:
 
     evaluation: Evaluation
     segments: list[Segment]
+    gaps: Gaps
     split: Split
     fit_s: float
     evaluate_s: float
@@ -94,6 +96,7 @@ def _work(claim: Claim, report: RunReport) -> None:
     columns: dict[str, Any] = {
         "metrics": measured(judged.evaluation),
         "segments": [each.summary() for each in judged.segments],
+        "gaps": judged.gaps.summary(),
         "split_note": f"{run.split_note} {judged.split.note}".strip(),
         "per_user_digest": per_user_digest,
         "fit_s": judged.fit_s,
@@ -122,10 +125,10 @@ def _judge(run: TrainingRun, snapshot: Snapshot, report: RunReport) -> Judged:
     report.enter("evaluate", f"Fitted in {fit_s:.2f} s; ranking for {divided.n_test_users:,} test shoppers")
     started = time.perf_counter()
     evaluation = evaluate(estimator, divided, progress=report.follow("evaluate", "shoppers"), seed=run.seed)
-    segments = by_segment(evaluation, divided)
+    segments, gaps = by_segment(evaluation, divided), measure_gaps(evaluation, divided)
     evaluate_s = time.perf_counter() - started
     report.say(f"Evaluated in {evaluate_s:.2f} s: NDCG@10 {evaluation.metrics['ndcg@10'].value:.4f}")
-    return Judged(evaluation, segments, divided, fit_s, evaluate_s)
+    return Judged(evaluation, segments, gaps, divided, fit_s, evaluate_s)
 
 
 def _refit(claim: Claim, snapshot: Snapshot, judged: Judged, report: RunReport, folder: Path) -> KeptArtifact:

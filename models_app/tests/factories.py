@@ -32,10 +32,11 @@ def ratings_csv(users: int = 60, items: int = 40, each: int = 12, seed: int = 1)
 
 def items_csv(items: int = 40) -> bytes:
     rows = [
-        f"i{item},Product number {item},{'first' if item < items // 2 else 'second'},{item}.50"
+        f"i{item},Product number {item},{half},{item}.50,seller{item % 3}"
         for item in range(items)
+        for half in ["first" if item < items // 2 else "second"]
     ]
-    return "\n".join(["item_id,title,category,price", *rows]).encode() + b"\n"
+    return "\n".join(["item_id,title,category,price,seller", *rows]).encode() + b"\n"
 
 
 def make_dataset(actor: Actor, shop: Shop) -> Dataset:

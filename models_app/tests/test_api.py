@@ -60,11 +60,15 @@ def test_an_integrator_goes_from_a_file_to_a_registered_version(api, open_versio
     assert [cell["n"] for cell in light["cells"]] == [60, 60, 60]
     own = next(each for each in shown["segments"] if each["name"] == "light")
     assert own["metrics"]["ndcg@10"] == light["cells"][1]["metrics"]["ndcg@10"]
-    assert not any("segments" in run for run in listed)
+    assert not any("segments" in run or "gaps" in run for run in listed)
+    sellers = next(row for row in compared["gaps"] if row["kind"] == "sellers")
+    assert sellers["cells"][1]["value"] == shown["gaps"]["sellers"]["gap"]
+    assert shown["gaps"]["shoppers"]["groups"]["light"]["n"] == 60
 
     version = api.get(f"model-versions/{shown['model_version']}").json()
     assert version["lineage"]["dataset_version"] == open_version
     assert version["segments"] == shown["segments"]
+    assert version["gaps"] == shown["gaps"]
     assert api.get(f"model-versions/{version['id']}/card").content.startswith(b"---\n")
     manifest = api.get(f"model-versions/{version['id']}/manifest").json()
     assert manifest["algorithm"] == "item_knn"

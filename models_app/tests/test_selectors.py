@@ -1,6 +1,7 @@
 """Comparisons, previews, plans and cards: what pages and promotion requests are made from."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from engine.estimators.pure_svd import PureSVD
 from models_app import selectors
 from models_app.models import DatasetVersion, ModelVersion, TrainingRun
 from models_app.selectors import plans, previews, reasons
+from models_app.selectors.gaps import compare_gaps, exposures_of
 from models_app.selectors.previews import open_artifact
 from models_app.selectors.segments import compare_segments, segment_groups
 from models_app.services.pacing import Pace
@@ -115,6 +117,46 @@ def test_pages_of_runs_and_comparisons_tell_by_segment_where_it_was_measured(cli
     TrainingRun.objects.update(segments=[])
     for address in addresses:
         assert "For whom, and for what" not in client.get(address).content.decode()
+
+
+def test_gaps_stand_side_by_side_and_runs_without_them_show_none(runs):
+    rows = {row.kind: row for row in selectors.compare_runs(runs).gaps}
+    assert set(rows) == {"shoppers", "sellers", "categories"}
+    assert [cell.note for cell in rows["shoppers"].cells] == ["too few shoppers"] * 3  # all of them are light
+    sellers = [run.gaps["sellers"] for run in runs]
+    assert [cell.value for cell in rows["sellers"].cells] == [each["gap"] for each in sellers]
+    assert {each["label"] for each in sellers[0]["labels"]} == {"seller0", "seller1", "seller2"}
+    assert re.fullmatch(r"seller\d is shown (more|less) than it offers", rows["sellers"].cells[0].note)
+    runs[1].gaps = {}  # as a run of an earlier program has it
+    assert compare_gaps(runs)[1].cells[1] is None
+    assert (compare_gaps([runs[1]]), exposures_of(runs[1])) == ([], [])
+    served = {"value": 0.1, "low": 0.05, "high": 0.15}
+    runs[1].gaps = {
+        "metric": "ndcg@10", "sellers": None, "categories": None,
+        "shoppers": {"gap": served, "best": "heavy", "worst": "new", "groups": {}},
+    }  # fmt: skip
+    (row,) = compare_gaps([runs[1]])
+    assert (row.cells[0].low, row.cells[0].note) == (0.05, "best: heavy, worst: new")
+
+
+def test_pages_and_the_card_tell_who_gets_less_where_it_was_measured(client, analyst, shop, runs):
+    client.force_login(analyst.user, backend="django.contrib.auth.backends.ModelBackend")
+    addresses = [
+        reverse("run_detail", args=[shop.slug, runs[1].pk]),
+        reverse("version_detail", args=[shop.slug, runs[1].model_version.pk]),
+        reverse("compare", args=[shop.slug]) + f"?group={runs[0].group}",
+    ]
+    for address in addresses:
+        page = client.get(address).content.decode()
+        assert "Who gets less" in page
+        assert "Between sellers" in page
+    assert "By seller (3)" in client.get(addresses[0]).content.decode()
+    card = runs[1].model_version.card
+    assert "- Between groups of shoppers: not measured, too few test shoppers" in card
+    assert "of the exposure would have to move until each of the 3 is shown" in card
+    TrainingRun.objects.update(gaps={})
+    for address in addresses:
+        assert "Who gets less" not in client.get(address).content.decode()
 
 
 def test_an_unfinished_run_is_not_comparable(analyst, version, runs):

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from models_app import charts
 from models_app.selectors import rows
 from models_app.selectors.comparisons import metric_groups
+from models_app.selectors.gaps import compare_gaps, exposures_of
 from models_app.selectors.previews import preview, sample_users
 from models_app.selectors.segments import compare_segments, segment_groups
 from models_app.views.training import MAIN_METRIC, TITLES, run_name, verdict_of
@@ -63,6 +64,8 @@ def version_detail(request: ShopRequest, version_id: str) -> HttpResponse:
         "metrics": version.metrics,
         "groups": metric_groups(version.metrics),
         "segments": segment_groups(compare_segments([version.run])),
+        "gaps": compare_gaps([version.run]),
+        "exposures": exposures_of(version.run),
         "people": people,
         "shopper": shopper,
         "shown": preview(version, shopper, 10, explain=True, at_once="why" not in request.GET)

@@ -18,6 +18,7 @@ from models_app.live import live_version
 from models_app.models import RunRole, TrainingRun
 from models_app.selectors import rows
 from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs, metric_groups
+from models_app.selectors.gaps import compare_gaps, exposures_of
 from models_app.selectors.plans import forecast, plan_training
 from models_app.selectors.previews import preview, sample_users
 from models_app.selectors.segments import compare_segments, segment_groups
@@ -172,6 +173,7 @@ def _comparison_context(request: ShopRequest) -> dict[str, Any]:
             "groups": metric_groups(row.name for row in comparison.metrics),
             "cells": {row.name: row.cells for row in comparison.metrics},
             "segments": segment_groups(comparison.segments),
+            "gaps": comparison.gaps,
             "chart": _metric_chart(comparison, baseline),
             "best": best,
             "verdict": verdict_of(best),
@@ -258,6 +260,8 @@ def _run_context(request: ShopRequest, run: TrainingRun) -> dict[str, Any]:
         "metrics": run.metrics,
         "groups": metric_groups(run.metrics),
         "segments": segment_groups(compare_segments([run])),
+        "gaps": compare_gaps([run]),
+        "exposures": exposures_of(run),
         "log": run.log.splitlines()[-200:],
         "may_cancel": is_permitted(request.actor, "training.run", request.shop),
         "may_ask": is_permitted(request.actor, "promotions.request", request.shop),
