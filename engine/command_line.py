@@ -5,6 +5,7 @@ Examples:
   python -m engine evaluate --train train.csv.gz --test test.csv.gz --algorithm als --k 20 --json
   python -m engine search --train train.csv --algorithm als --trials 20 --journal search.jsonl
   python -m engine fit --train train.csv --algorithm als --set factors=128 --out model
+  python -m engine compress --train train.csv --test test.csv --algorithm als --out small
   python -m engine recommend --model model --user u42 --k 5
   python -m engine similar --model model --item i7
 
@@ -24,6 +25,7 @@ COMMANDS = {
     "evaluate": "train on one file, measure on another",
     "search": "look for an algorithm's best setting",
     "fit": "train and keep the model in a folder",
+    "compress": "measure smaller variants of a model and keep one",
     "recommend": "print the best items for some users",
     "similar": "print the items most like some items",
 }

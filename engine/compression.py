@@ -6,7 +6,7 @@ A variant answers as any estimator does and is kept as an artifact; none can be 
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,6 +23,7 @@ from engine.intervals import Interval
 from engine.metrics import overlap
 from engine.splitting import Split
 
+STORED = ("float32", "float16")  # how neighbours are kept
 HEADER_BYTES = 128  # of an `.npy` file with a short shape
 UNTIMED = 5  # users asked first, while caches fill
 
@@ -45,12 +46,27 @@ class Variant:
                 raise ValueError(f"{name} must be at least 1")
 
     @property
-    def title(self) -> str:
-        """Say it as a table shows it."""
-        parts = [self.storage]
-        parts += [f"rank {self.rank}"] if self.rank else []
-        parts += [f"{self.neighbours} neighbours"] if self.neighbours else []
-        return "the original" if self == Variant() else ", ".join(parts)
+    def text(self) -> str:
+        """Write it as `read` takes it: "int8", "rank=32", "int8,rank=32"; "float32" is the original."""
+        parts = [self.storage] if self.storage != "float32" else []
+        parts += [f"{name}={getattr(self, name)}" for name in ("rank", "neighbours") if getattr(self, name)]
+        return ",".join(parts) or "float32"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read "int8,rank=32"; raise ValueError, in words, when a part is none."""
+        found: dict[str, Any] = {}
+        for part in text.split(","):
+            name, _, number = part.strip().partition("=")
+            if name in ("rank", "neighbours") and number.isdecimal():
+                found[name] = int(number)
+            elif name in STORAGES and not number:
+                found["storage"] = name
+            else:
+                raise ValueError(
+                    f"write a variant as int8, rank=32 or float16,neighbours=50; {part!r} is none"
+                )
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,16 @@ class Measured:
     ndcg: Interval
     difference: Comparison
     overlap: float
+
+    def summary(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        told = ("difference", "low", "high", "relative", "verdict")
+        return {
+            "variant": self.variant.text,
+            **{name: getattr(self, name) for name in ("size_bytes", "p50_ms", "p99_ms", "overlap")},
+            "ndcg": vars(self.ndcg),
+            "difference": {name: getattr(self.difference, name) for name in told},
+        }
 
 
 def compress(model: Estimator, variant: Variant) -> Estimator:
@@ -100,6 +126,29 @@ def compress(model: Estimator, variant: Variant) -> Estimator:
                 kept.config = replace(model.config, neighbours=fewer)  # type: ignore[call-arg]
         return compact(type(model)).of(kept) if variant.storage == "float16" else kept
     raise ValueError(_nothing(model))
+
+
+def usual_variants(model: Estimator) -> list[Variant]:
+    """List the variants worth trying first; raise ValueError when the model cannot be made smaller."""
+    if isinstance(model, FactorModel) and type(model)._block_scores is FactorModel._block_scores:
+        half = max(1, model.width // 2)
+        return [Variant("float16"), Variant("int8"), Variant(rank=half), Variant("int8", rank=half)]
+    if isinstance(model, NeighbourModel):
+        most = int(np.diff(model.similarity_.indptr).max())
+        fewer = [max(1, most // 2), max(1, most // 4)]
+        return [Variant("float16"), *(Variant(storage, neighbours=n) for n in fewer for storage in STORED)]
+    raise ValueError(_nothing(model))
+
+
+def smallest_that_keeps(measured: Sequence[Measured], most_loss: float) -> Measured:
+    """Choose the smallest variant of which the test users show that it loses at most this share of NDCG.
+
+    measured: the original first. That is: the lower end of the difference's 95 % interval is above -most_loss
+    times the original's NDCG. The original when there is no such variant.
+    """
+    floor = -most_loss * measured[0].ndcg.value
+    kept = [each for each in measured if each.difference.low >= floor]
+    return min(kept or measured[:1], key=lambda each: each.size_bytes)
 
 
 def _nothing(model: Estimator) -> str:

@@ -22,8 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Print what was learned from, what it cost, and the digest that pins the model."""
-    if asked.out.exists() and (not asked.out.is_dir() or any(asked.out.iterdir())):
-        raise ValueError(f"{asked.out} is there already; name a new folder")
+    check_new_folder(asked.out)
     model = make_model(asked)
     (data,) = read_together(asked.train, weighing=chosen_weights(asked))
     facts, matrix = read_items(asked.items, data.item_ids), data.matrix()
@@ -39,3 +38,9 @@ def run(asked: argparse.Namespace) -> int:
     print(f"{'size':20} {kept.size_bytes / 1e6:.1f} MB in {asked.out}")
     print(f"{'digest':20} {digest}")
     return 0
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raise ValueError when there is something in the way of a new folder."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already; name a new folder")

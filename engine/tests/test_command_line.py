@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.artifacts import load_artifact
 from engine.command_line import COMMANDS, build_parser, main
 from engine.commands.files import read_interactions
+from engine.serving.model import ServedModel
+from engine.serving.ranking import Ranker
+from engine.serving.requests import Wanted
 from engine.splitting import SplitConfig, split
 from engine.synthetic import make_shop
 
@@ -215,6 +219,59 @@ def test_what_generate_writes_can_be_evaluated_with_items_and_times(
     assert re.search(r"sellers +0\.\d{4}  \S.*: [\d.]+% of the items, [\d.]+% of the exposure", said)
     assert main(["evaluate", *pair, "--algorithm", "content"]) == 1
     assert "needs facts of the items" in capsys.readouterr().err
+
+
+def test_compress_measures_variants_and_keeps_one_that_is_served(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test, small = str(files[0]), str(files[1]), tmp_path / "small"
+    asked = ["compress", "--train", train, "--test", test, "--algorithm", "als", "--set", "factors=16"]
+    assert main([*asked, "--most-loss", "0.5", "--out", str(small), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    by_name = {each["variant"]: each for each in found["variants"]}
+    assert list(by_name) == ["float32", "float16", "int8", "rank=8", "int8,rank=8"]
+    assert by_name["int8"]["size_bytes"] < 0.4 * by_name["float32"]["size_bytes"]
+    assert by_name["int8"]["ndcg"]["low"] < by_name["int8"]["ndcg"]["value"]
+    assert by_name["int8"]["p50_ms"] > 0
+    assert found["kept"]["variant"] == "int8,rank=8"
+    kept = load_artifact(small, found["kept"]["digest"])
+    assert kept.algorithm == "als_compressed"
+    assert kept.metrics["ndcg@10"] == by_name["int8,rank=8"]["ndcg"]
+    user = kept.user_ids[0]
+    ranked = Ranker(ServedModel(kept)).recommend_all([user], Wanted(k=4))[0]
+    assert main(["recommend", "--model", str(small), "--user", user, "--k", "4"]) == 0
+    told = [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()]
+    assert told == [kept.item_ids[at] for at in ranked.items]
+    assert main([*asked, "--variant", "float16"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == ["variant", "float32", "float16"]
+
+
+def test_compress_makes_a_kept_model_smaller_and_measures_it_on_later_choices_alone(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test, model = str(files[0]), str(files[1]), str(tmp_path / "model")
+    assert main(["fit", "--train", train, "--algorithm", "item_knn", "--out", model]) == 0
+    capsys.readouterr()
+    small = str(tmp_path / "small")
+    keep = ["--keep", "float16,neighbours=5", "--out", small]
+    assert main(["compress", "--model", model, *keep]) == 0
+    assert capsys.readouterr().out.startswith(f"Kept float16,neighbours=5 in {small}: ")
+    assert load_artifact(tmp_path / "small").algorithm == "item_knn_compact"
+    assert main(["compress", "--model", model, "--test", test, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test_users"] > 100
+    assert found["kept"] is None
+    for wrong, sentence in (
+        (["--model", model, *keep], "name a new folder"),
+        (["--model", model, "--test", train], "that it did not learn from"),
+        (["--model", model], "give --test FILE to measure on, or --keep VARIANT"),
+        (["--model", model, "--keep", "int8", "--out", str(tmp_path / "no")], "can keep fewer neighbours"),
+        (["--train", train, "--test", test, "--algorithm", "popularity"], "no factors and no neighbours"),
+    ):
+        assert main(["compress", *wrong]) == 1
+        assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 def test_search_tells_its_winner_and_looks_at_the_test_part_once(

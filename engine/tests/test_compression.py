@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -10,7 +11,16 @@ import pytest
 import scipy.sparse as sp
 
 from engine.artifacts import ArtifactError, load_artifact, save_artifact
-from engine.compression import Variant, compress, cut_rank, measure_variants, model_bytes, prune
+from engine.compression import (
+    Variant,
+    compress,
+    cut_rank,
+    measure_variants,
+    model_bytes,
+    prune,
+    smallest_that_keeps,
+    usual_variants,
+)
 from engine.estimators import ALGORITHMS, LOADABLE
 from engine.estimators.als import ALS, ALSConfig
 from engine.estimators.base import Estimator
@@ -147,6 +157,21 @@ def test_pruning_equals_a_fit_with_fewer_neighbours() -> None:
     same_lists(pruned.recommend(np.arange(60), 9), fewer.recommend(np.arange(60), 9))
 
 
+# What is asked for, in words
+
+
+@pytest.mark.parametrize("text", ["float32", "int8", "rank=32", "int8,rank=32", "float16,neighbours=50"])
+def test_a_variant_is_read_as_it_is_written(text: str) -> None:
+    assert Variant.read(text).text == text
+    assert Variant.read(text.replace(",", " , ")) == Variant.read(text)
+
+
+@pytest.mark.parametrize("text", ["", "int4", "rank", "rank=", "rank=x", "rank=-1", "int8=3", "int8,,rank=2"])
+def test_what_is_no_variant_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="write a variant as int8, rank=32"):
+        Variant.read(text)
+
+
 # What every variant does
 
 
@@ -217,6 +242,8 @@ def test_what_cannot_be_made_smaller_is_refused_in_words(models: dict[str, Estim
     ):
         with pytest.raises(ValueError, match="neighbours"):
             compress(model, variant)
+    with pytest.raises(ValueError, match="neighbours"):
+        usual_variants(popular)
     for wrong in ({"storage": "int4"}, {"rank": 0}, {"neighbours": -1}):
         with pytest.raises(ValueError, match="must be"):
             Variant(**wrong)
@@ -295,6 +322,13 @@ def test_int8_is_a_quarter_of_the_size_and_loses_next_to_nothing(parts: Split) -
     assert quarter.overlap > 0.95
     assert quarter.difference.low > -0.002
     assert quarter.ndcg.low < whole.ndcg.value < quarter.ndcg.high
+    found = [whole, half, quarter, cut]
+    assert smallest_that_keeps(found, 1.0) is cut
+    worse = replace(cut, difference=replace(cut.difference, low=-0.03 * whole.ndcg.value))
+    assert smallest_that_keeps([whole, half, quarter, worse], 0.04) is worse
+    assert smallest_that_keeps([whole, half, quarter, worse], 0.02) is quarter
+    assert smallest_that_keeps([whole, worse], 0.02) is whole
+    assert json.loads(json.dumps(quarter.summary(), allow_nan=False))["variant"] == "int8"
 
 
 def test_fewer_neighbours_are_measured_like_any_variant(parts: Split) -> None:
