@@ -10,8 +10,11 @@ from math import isfinite
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.interactions import Float32, Int32, Int64
+
+Float64 = npt.NDArray[np.float64]
 
 DAY_S = 86_400
 
@@ -39,6 +42,14 @@ class EventWeights:
         ):
             raise ValueError("the half-life must be a number of days above 0")
 
+    @property
+    def text(self) -> str:
+        """Say it in a line, the weightiest first: "purchase 5, view 1; half every 90 days"."""
+        ordered = sorted((self.by_type or {}).items(), key=lambda kind: (-kind[1], kind[0]))
+        kinds = ", ".join(f"{name} {weight:g}" for name, weight in ordered)
+        age = f"half every {self.half_life_days:g} days" if self.half_life_days is not None else ""
+        return "; ".join(part for part in (kinds, age) if part)
+
     @classmethod
     def read(cls, by_type: str | None, half_life_days: float | None) -> Self | None:
         """Read "view=1,cart=3,buy=5"; None when neither is given. Raises ValueError in words."""
@@ -59,6 +70,32 @@ def normalise_type(name: str) -> str:
     return name.strip().lower()
 
 
+# What a type is worth until somebody says otherwise, by the first part of it that is found.
+_SUGGESTED = (
+    (("remov", "return", "refund", "cancel", "dislike", "impression"), 0.0),
+    (("purchase", "buy", "bought", "order", "transaction", "checkout", "sale"), 5.0),
+    (("cart", "basket", "add"), 3.0),
+    (("wish", "favo", "like", "save", "share"), 2.0),
+)
+
+
+def suggest_weight(event_type: str) -> float:
+    """Propose a weight by a type's name: a purchase 5, into the cart 3, a wish 2, taken back 0, others 1."""
+    name = normalise_type(event_type)
+    return next((weight for parts, weight in _SUGGESTED if any(part in name for part in parts)), 1.0)
+
+
+def decay(times: Int64 | None, half_life_days: float | None) -> Float64:
+    """Give what is left of each row by its age, (n,); an array of one 1 where age does not matter.
+
+    Ages are counted from the newest time.
+    """
+    if half_life_days is None or times is None or not len(times):
+        return np.ones(1)
+    left: Float64 = np.exp2((times - times.max()) / (half_life_days * DAY_S))
+    return left
+
+
 def add_up(
     users: Int32, items: Int32, weights: Float32, times: Int64 | None, half_life_days: float | None = None
 ) -> tuple[Int32, Int32, Float32, Int64 | None]:
@@ -68,9 +105,8 @@ def add_up(
     be to weigh half; needs times. Returns one entry a pair, by user, then item, with the pair's latest time.
     """
     amounts = weights.astype(np.float64)
-    if half_life_days is not None and len(users):
-        assert times is not None
-        amounts *= np.exp2((times - times.max()) / (half_life_days * DAY_S))
+    assert half_life_days is None or times is not None
+    amounts *= decay(times, half_life_days)
     n_items = int(items.max(initial=0)) + 1
     pairs, place = np.unique(users.astype(np.int64) * n_items + items, return_inverse=True)
     sums = np.bincount(place, amounts, minlength=len(pairs)).astype(np.float32)

@@ -216,7 +216,11 @@ def _warnings(
             facts.has_values and values.min() <= 0,
             f"{np.count_nonzero(values <= 0):,} values are zero or negative.",
         ),
-        ("events_ignored", facts.ignores_events, "Event types are not used: every row counts alike."),
+        (
+            "events_ignored",
+            facts.ignores_events,
+            "Event types count alike until a training gives them weights.",
+        ),
         (
             "ids_changed",
             facts.changed_ids,

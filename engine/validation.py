@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.duplicates import count_conflicts, find_superseded
+from engine.event_log import EventLog, EventTypes
 from engine.event_weights import EventWeights, add_up, normalise_type
 from engine.fields import (
     IdCodes,
@@ -21,7 +22,7 @@ from engine.fields import (
     explain_number,
     mark_outside,
 )
-from engine.interactions import IdTable, Interactions
+from engine.interactions import IdTable, Int32, Interactions
 from engine.records import Batch, Records
 from engine.refusals import FileRefused, Problem, ProblemLog, show
 from engine.report import FileFacts, describe_dataset
@@ -43,7 +44,10 @@ UNKNOWN_EVENT = Reason(
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What a check found. interactions is None when bad lines stopped it; problems are the first 20."""
+    """What a check found. interactions is None when bad lines stopped it; problems are the first 20.
+
+    events: every row, where they were asked for and the file has event types, 50 at most.
+    """
 
     interactions: Interactions | None
     report: dict[str, Any]
@@ -52,6 +56,7 @@ class CheckedFile:
     counts: dict[str, int]
     rows: int
     left_out: int
+    events: EventLog | None = None
 
 
 def check_interactions(
@@ -64,13 +69,15 @@ def check_interactions(
     leave_out_bad_rows: bool = False,
     now: float | None = None,
     weighing: EventWeights | None = None,
+    keep_events: bool = False,
 ) -> CheckedFile:
     """Read every line of a file, and load it when all are right.
 
     roles: column index by role, `file_format.roles` if None; user and item are required, without a value
     each row counts as 1. leave_out_bad_rows: load the other rows instead of nothing. now: seconds since 1970,
     for the warning about future dates. weighing: what each row counts; repeats add up. Without it, the last
-    one stands, whatever its event type.
+    one stands, whatever its event type. keep_events: keep all rows with their event types too, to be weighed
+    later; without weighing.
     Raises FileRefused when the file cannot be read to its end or has fewer than two users or items.
     """
     roles = dict(file_format.roles if roles is None else roles)
@@ -78,7 +85,8 @@ def check_interactions(
     limits = limits or Limits()
     log = ProblemLog()
     records = Records(path, file_format.layout, log=log, limits=limits, progress=progress)
-    columns = _Columns(file_format, roles, limits, log, weighing)
+    keep_events = keep_events and weighing is None and "event_type" in roles
+    columns = _Columns(file_format, roles, limits, log, weighing, keep_events)
     bad_rows = 0
     for batch in records:
         bad_rows += columns.read(batch, keep=leave_out_bad_rows or not (log.total or records.bad_rows))
@@ -88,7 +96,7 @@ def check_interactions(
     found = log.first, log.total, dict(log.counts), records.rows
     if log.total and not leave_out_bad_rows:
         return CheckedFile(None, {"rows": records.rows}, *found, left_out=0)
-    interactions, superseded, conflicts = columns.finish()
+    interactions, superseded, conflicts, events = columns.finish()
     facts = FileFacts(
         rows=records.rows,
         left_out=bad_rows,
@@ -101,7 +109,10 @@ def check_interactions(
         invisible_ids=_count_invisible(columns.users.names) + _count_invisible(columns.items.names),
         now=time.time() if now is None else now,
     )
-    return CheckedFile(interactions, describe_dataset(interactions, facts), *found, left_out=bad_rows)
+    report = describe_dataset(interactions, facts)
+    if keep_events:
+        report["event_types"] = {} if events is None else events.counts()
+    return CheckedFile(interactions, report, *found, left_out=bad_rows, events=events)
 
 
 def required_roles(weighing: EventWeights | None) -> list[str]:
@@ -123,6 +134,7 @@ class _Columns:
         limits: Limits,
         log: ProblemLog,
         weighing: EventWeights | None,
+        keep_events: bool,
     ) -> None:
         self.users, self.items = IdCodes(limits.id_bytes), IdCodes(limits.id_bytes)
         self._roles = roles
@@ -137,7 +149,8 @@ class _Columns:
         self._parts: dict[str, list[npt.NDArray[Any]]] = {
             role: [] for role in ("user", "item", "value", "time") if role in roles
         }
-        if self._event_weights is not None:
+        self._types: EventTypes | None = EventTypes() if keep_events else None
+        if self._event_weights is not None or keep_events:
             self._parts["event_type"] = []
 
     def read(self, batch: Batch, *, keep: bool) -> int:
@@ -163,6 +176,8 @@ class _Columns:
             unknown = np.isnan(arrays["event_type"])
             self._note(batch, "event_type", {UNKNOWN_EVENT: np.flatnonzero(unknown)})
             bad |= unknown
+        if self._types is not None:
+            arrays["event_type"] = self._types.read(self._column(batch, "event_type"))
         bad_rows = int(np.count_nonzero(bad))
         if keep:
             good = ~bad if bad_rows else slice(None)
@@ -170,14 +185,15 @@ class _Columns:
                 self._parts[role].append(array[good])
         return bad_rows
 
-    def finish(self) -> tuple[Interactions, int, int]:
-        """Return (interactions, duplicates dropped, those of them with another value)."""
+    def finish(self) -> tuple[Interactions, int, int, EventLog | None]:
+        """Return (interactions, duplicates dropped, those of them with another value, all rows if kept)."""
         arrays = {role: self._join(role) for role in self._parts}
         users, items, times = arrays["user"], arrays["item"], arrays.get("time")
         values = arrays.get("value", np.ones(len(users), np.float32))
         _require_two(len(self.users.names), "user")
         _require_two(len(self.items.names), "item")
         dropped = conflicts = 0
+        every = (users, items, values, times) if self._types is not None else None  # else let go of them
         if self._weighing is not None:
             weights = values * arrays.get("event_type", np.float32(1))
             users, items, values, times = add_up(users, items, weights, times, self._weighing.half_life_days)
@@ -188,11 +204,19 @@ class _Columns:
                 stands = ~superseded
                 users, items, values = users[stands], items[stands], values[stands]
                 times = times[stands] if times is not None else None
-        user_ids, users = _drop_unused(self.users.names, users)
-        item_ids, items = _drop_unused(self.items.names, items)
+        user_ids, new_user = _drop_unused(self.users.names, users)
+        item_ids, new_item = _drop_unused(self.items.names, items)
         _require_two(len(user_ids), "user")
         _require_two(len(item_ids), "item")
-        return Interactions(user_ids, item_ids, users, items, values, times), dropped, conflicts
+        users, items = _renumber(users, new_user), _renumber(items, new_item)
+        found = Interactions(user_ids, item_ids, users, items, values, times)
+        if every is None or self._types is None or self._types.are_too_many:
+            return found, dropped, conflicts, None
+        users, items, values, times = every
+        # Each row's pair stands among the interactions, so that its ids do too.
+        users, items = _renumber(users, new_user), _renumber(items, new_item)
+        types = IdTable.of(self._types.names)
+        return found, dropped, conflicts, EventLog(types, users, items, arrays["event_type"], values, times)
 
     def _join(self, role: str) -> npt.NDArray[Any]:
         parts = self._parts[role]
@@ -263,14 +287,18 @@ def _require_two(found: int, what: str) -> None:
         )
 
 
-def _drop_unused(names: list[str], codes: npt.NDArray[np.int32]) -> tuple[IdTable, npt.NDArray[np.int32]]:
-    """Leave out the ids that only bad rows had."""
+def _drop_unused(names: list[str], codes: Int32) -> tuple[IdTable, Int32 | None]:
+    """Leave out the ids that only bad rows had; give the table, and where positions went unless they stay."""
     used = np.zeros(len(names), bool)
     used[codes] = True
     if used.all():
-        return IdTable.of(names), codes
-    renumbered = np.cumsum(used, dtype=np.int32) - 1
-    return IdTable.of(name for name, keep in zip(names, used, strict=True) if keep), renumbered[codes]
+        return IdTable.of(names), None
+    new: Int32 = np.cumsum(used, dtype=np.int32) - 1
+    return IdTable.of(name for name, keep in zip(names, used, strict=True) if keep), new
+
+
+def _renumber(codes: Int32, new: Int32 | None) -> Int32:
+    return codes if new is None else new[codes]
 
 
 def _count_invisible(names: Sequence[str]) -> int:

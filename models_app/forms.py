@@ -10,6 +10,7 @@ from engine.parameters import Parameter
 from engine.roles import INTERACTION_ROLES, ITEM_ROLES
 from models_app.models import Dataset, DatasetVersion
 from models_app.selectors.plans import TrainingPlan
+from models_app.services.weighing import LEAST_DAYS, MOST_DAYS, MOST_WEIGHT
 from portal.core.errors import PortalError
 
 ROLE_LABELS = {
@@ -147,6 +148,7 @@ class TrainingForm(forms.Form):
             label="Algorithms",
             error_messages={"required": "Choose at least one algorithm. Popularity is trained in any case."},
         )
+        self._add_weighing(plan)
         for parameter in plan.split_parameters:
             self._add(
                 f"split__{parameter.name}", parameter, plan.split.get(parameter.name, parameter.default)
@@ -158,13 +160,19 @@ class TrainingForm(forms.Form):
     def training(self) -> dict[str, Any]:
         """The arguments of `start_training`."""
         values = self.cleaned_data
+        weights, days = self._event_weights(), values.get("half_life_days")
+        algorithms = [{"algorithm": name, "config": self._values(name)} for name in values["algorithms"]]
+        if weights is not None or days is not None:
+            for each in algorithms:  # left as it was: the service lets it read the weights
+                if each["config"].get("values") == "ignore":
+                    del each["config"]["values"]
         return {
             "model_name": values["model_name"],
             "seed": values["seed"],
             "split": self._values("split"),
-            "algorithms": [
-                {"algorithm": name, "config": self._values(name)} for name in values["algorithms"]
-            ],
+            "algorithms": algorithms,
+            "event_weights": weights,
+            "half_life_days": days,
         }
 
     def groups(self) -> dict[str, Any]:
@@ -203,6 +211,18 @@ class TrainingForm(forms.Form):
     def split_fields(self) -> list[forms.BoundField]:
         return [self[f"split__{parameter.name}"] for parameter in self.plan.split_parameters]
 
+    def weight_fields(self) -> list[forms.BoundField]:
+        return [self[f"event_weight__{at}"] for at, _ in enumerate(self.plan.event_types)]
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or self.cleaned_data
+        if values.get("weighs_events"):
+            for at, _ in enumerate(self.plan.event_types):
+                name = f"event_weight__{at}"
+                if name in values and values[name] is None:
+                    self.add_error(name, "Give it a weight; 0 leaves its rows out.")
+        return values
+
     def add_problems(self, error: PortalError) -> None:
         """Show a service's refusal at the field it points to, or above the form."""
         places = [(self._place(item.get("pointer", "")), item["detail"]) for item in error.errors]
@@ -220,8 +240,48 @@ class TrainingForm(forms.Form):
             at = int(rest[0]) if rest and rest[0].isdigit() else len(chosen)
             name = f"{chosen[at]}__{rest[-1]}" if at < len(chosen) else ""
             return name if name in self.fields else "algorithms"
-        name = "__".join([{"model": "model_name"}.get(whole, whole), *rest])
+        renamed = {"model": "model_name", "event_weights": "weighs_events"}
+        name = "__".join([renamed.get(whole, whole), *rest])
         return name if name in self.fields else None
+
+    def _event_weights(self) -> dict[str, float] | None:
+        if not self.cleaned_data.get("weighs_events"):
+            return None
+        return {
+            each.name: self.cleaned_data[f"event_weight__{at}"]
+            for at, each in enumerate(self.plan.event_types)
+        }
+
+    def _add_weighing(self, plan: TrainingPlan) -> None:
+        """Offer weights where the data has event types, and a half-life where it has times."""
+        if plan.event_types:
+            self.fields["weighs_events"] = forms.BooleanField(
+                required=False,
+                label="Weigh kinds of events",
+                help_text="Off: whatever a shopper did to an item is one yes. On: all that she did adds up, "
+                "and algorithms whose values are set to be ignored use the sums as confidence.",
+            )
+        for at, each in enumerate(plan.event_types):
+            self.fields[f"event_weight__{at}"] = forms.FloatField(
+                required=False,
+                min_value=0,
+                max_value=MOST_WEIGHT,
+                initial=each.suggested_weight,
+                widget=forms.NumberInput({"step": "any"}),
+                label=each.name or "(empty)",
+                help_text=f"{each.rows:,} rows. 0 leaves them out.",
+            )
+        if plan.has_times:
+            again = "" if plan.event_types else " Of rows that repeat a pair, the last one counts."
+            self.fields["half_life_days"] = forms.FloatField(
+                required=False,
+                min_value=LEAST_DAYS,
+                max_value=MOST_DAYS,
+                widget=forms.NumberInput({"step": "any"}),
+                label="Half-life in days",
+                help_text="How much older than the newest row one must be to count half, say 90. Empty: "
+                f"age does not matter.{again}",
+            )
 
     def _values(self, prefix: str) -> dict[str, Any]:
         start = f"{prefix}__"

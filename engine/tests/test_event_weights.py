@@ -1,5 +1,6 @@
 """Event types and ages become confidences, as a plain loop adds them up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from engine.artifacts import load_artifact
 from engine.command_line import main
-from engine.event_weights import DAY_S, EventWeights, add_up
+from engine.event_log import MOST_TYPES, EventLog, weigh_events
+from engine.event_weights import DAY_S, EventWeights, add_up, suggest_weight
 from engine.tests.sample_files import check, rows_of
 
 LOG = """user,item,event_type,timestamp
@@ -105,3 +107,96 @@ def test_the_command_line_trains_on_the_weights(tmp_path: Path, capsys: pytest.C
     asked[2] = str(tmp_path / "pairs.csv")
     assert main([*asked, *weights, "--set", "values=confidence", "--out", str(tmp_path / "other")]) == 1
     assert "No column is chosen for event_type and time" in capsys.readouterr().err
+
+
+def test_kept_events_weigh_what_reading_the_file_with_weights_gives(tmp_path: Path) -> None:
+    checked = check(tmp_path, LOG, keep_events=True)
+    assert checked.events is not None
+    assert checked.interactions is not None
+    assert checked.report["event_types"] == {"view": 4, "buy": 1, "cart": 1, "share": 1}
+    checked.events.save(tmp_path / "events")
+    found = weigh_events(checked.interactions, EventLog.load(tmp_path / "events"), WEIGHTS)
+    expected = check(tmp_path, LOG, weighing=WEIGHTS)
+    assert rows_of(replace(checked, interactions=found)) == [
+        (user, item, pytest.approx(value), at) for user, item, value, at in rows_of(expected)
+    ]
+    assert found.user_ids is checked.interactions.user_ids  # positions stay, also of who has nothing left
+
+
+def test_what_weighs_something_keeps_its_place_so_that_splits_hold_out_the_same(tmp_path: Path) -> None:
+    lines = LOG.splitlines()
+    checked = check(tmp_path, "\n".join([lines[0], *reversed(lines[1:])]) + "\n", keep_events=True)
+    plain = checked.interactions
+    assert plain is not None
+    found = weigh_events(
+        plain, checked.events, EventWeights(dict.fromkeys(("view", "buy", "cart", "share"), 2))
+    )
+    for name in ("users", "items", "times"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+    assert sorted(found.values.tolist()) == [2, 2, 2, 4, 4]
+
+
+def test_without_event_types_the_row_that_stands_is_weighed_by_its_age(tmp_path: Path) -> None:
+    checked = check(
+        tmp_path, "user,item,rating,timestamp\na,x,4,1600000000\nb,y,4,1608640000\n", keep_events=True
+    )
+    assert checked.interactions is not None
+    assert (checked.events, "event_types" in checked.report) == (None, False)
+    found = weigh_events(checked.interactions, None, EventWeights(half_life_days=50))
+    assert found.values.tolist() == [1, 4]
+    with pytest.raises(ValueError, match="a column of event types, and the file has none"):
+        weigh_events(checked.interactions, None, EventWeights({"view": 1}))
+    no_times = check(tmp_path, "user,item\na,x\nb,y\n").interactions
+    assert no_times is not None
+    with pytest.raises(ValueError, match="needs times"):
+        weigh_events(no_times, None, EventWeights(half_life_days=50))
+
+
+def test_a_type_without_a_weight_is_refused_when_events_are_weighed(tmp_path: Path) -> None:
+    checked = check(tmp_path, LOG, keep_events=True)
+    assert checked.interactions is not None
+    with pytest.raises(ValueError, match="'share' has no weight"):
+        weigh_events(checked.interactions, checked.events, EventWeights({"view": 1, "cart": 3, "buy": 5}))
+
+
+def test_a_column_of_too_many_kinds_is_read_and_not_kept(tmp_path: Path) -> None:
+    def log(kinds: int) -> str:
+        return "user,item,event_type\n" + "".join(f"u{n % 7},i{n},kind {n}\n" for n in range(kinds))
+
+    most, more = (check(tmp_path, log(n), keep_events=True) for n in (MOST_TYPES, MOST_TYPES + 1))
+    assert most.events is not None
+    assert len(most.report["event_types"]) == MOST_TYPES
+    assert (more.events, more.report["event_types"]) == (None, {})
+    assert more.interactions is not None
+    long = check(tmp_path, log(5) + f"u1,i9,{'x' * 101}\n", keep_events=True)
+    assert (long.events, long.problem_count) == (None, 0)
+
+
+def test_events_of_bad_rows_are_left_out_and_the_others_keep_their_ids(tmp_path: Path) -> None:
+    log = "user,item,event_type,timestamp\nbad,x,view,never\na,x,view,1600000000\nb,y,buy,1600000000\n"
+    checked = check(tmp_path, log, keep_events=True, leave_out_bad_rows=True)
+    assert checked.interactions is not None
+    assert checked.events is not None
+    assert checked.interactions.user_ids.to_list() == ["a", "b"]
+    assert checked.events.users.tolist() == [0, 1]
+    assert checked.events.counts() == {"view": 1, "buy": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "weight"),
+    [
+        ("Purchase-Complete", 5),
+        ("addtocart", 3),
+        ("remove_from_cart", 0),
+        ("wishlist", 2),
+        ("view", 1),
+        ("", 1),
+    ],
+)
+def test_a_weight_is_suggested_by_the_name_of_a_type(name: str, weight: float) -> None:
+    assert suggest_weight(name) == weight
+
+
+def test_weights_are_told_in_a_line() -> None:
+    assert EventWeights({"view": 1, "buy": 5}, 90).text == "buy 5, view 1; half every 90 days"
+    assert EventWeights(None, 1.5).text == "half every 1.5 days"

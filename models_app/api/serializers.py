@@ -129,6 +129,12 @@ class AlgorithmSerializer(serializers.Serializer):
     is_recommended = serializers.BooleanField()
 
 
+class EventTypeSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    rows = serializers.IntegerField()
+    suggested_weight = serializers.FloatField()
+
+
 class PlanSerializer(serializers.Serializer):
     algorithms = AlgorithmSerializer(many=True)
     split = serializers.DictField()
@@ -136,6 +142,8 @@ class PlanSerializer(serializers.Serializer):
     split_parameters = ParameterSerializer(many=True)
     model_name = serializers.CharField()
     memory_available_bytes = serializers.IntegerField()
+    event_types = EventTypeSerializer(many=True, help_text="Those that `event_weights` may weigh.")
+    has_times = serializers.BooleanField(help_text="Whether `half_life_days` may be given.")
 
 
 class ChosenAlgorithmSerializer(StrictSerializer):
@@ -161,6 +169,15 @@ class NewTrainingSerializer(StrictSerializer):
     algorithms = ChosenAlgorithmSerializer(many=True, allow_empty=False)
     split = serializers.DictField(required=False, allow_null=True, default=None)
     seed = serializers.IntegerField(required=False, default=0, min_value=0, max_value=2**31 - 1)
+    event_weights = serializers.DictField(
+        child=serializers.FloatField(), required=False, allow_null=True, default=None,
+        help_text="What a row of each event type counts, 0 to leave it out; algorithms that can read values "
+        "then do, unless their config says otherwise. null: each pair of shopper and item counts once.",
+    )  # fmt: skip
+    half_life_days = serializers.FloatField(
+        required=False, allow_null=True, default=None,
+        help_text="How much older than the newest row one must be to count half. null: age does not matter.",
+    )  # fmt: skip
     champion = serializers.CharField(
         max_length=40, required=False, allow_null=True, default=None,
         help_text="A model version, usually the live one: its recipe is fitted on the same split to compare.",
@@ -177,6 +194,9 @@ class TrainingRunSerializer(serializers.ModelSerializer):
     created_by = serializers.CharField(source="created_by.label", default=None, read_only=True)
     config = serializers.DictField()
     split = serializers.DictField()
+    weighing = serializers.DictField(
+        help_text="by_type and half_life_days, what a row counts; empty for none."
+    )
     curve = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()))
     metrics = serializers.DictField()
     verdicts = serializers.DictField()
@@ -186,8 +206,8 @@ class TrainingRunSerializer(serializers.ModelSerializer):
         model = TrainingRun
         fields = (
             "id", "group", "role", "status", "dataset_version", "model", "model_version", "recipe_of",
-            "algorithm", "config", "split", "split_note", "seed", "stage", "progress_done", "progress_total",
-            "progress_unit", "eta_s", "curve", "metrics", "verdicts", "fit_s", "evaluate_s",
+            "algorithm", "config", "split", "split_note", "weighing", "seed", "stage", "progress_done",
+            "progress_total", "progress_unit", "eta_s", "curve", "metrics", "verdicts", "fit_s", "evaluate_s",
             "peak_memory_bytes", "error", "created_by", "created_at", "started_at", "finished_at",
         )  # fmt: skip
 

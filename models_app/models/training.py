@@ -45,6 +45,7 @@ class TrainingRun(LeasedJob):
     config = models.JSONField(default=dict)
     split = models.JSONField(default=dict)  # engine.splitting.SplitConfig
     split_note = models.TextField(blank=True)  # which split and why, in a sentence
+    weighing = models.JSONField(default=dict, blank=True)  # engine.event_weights.EventWeights; {}: none
     seed = models.BigIntegerField(default=0)
     role = models.CharField(max_length=10, choices=RunRole, default=RunRole.CANDIDATE)
     recipe_of = models.ForeignKey(  # a champion run: the version whose algorithm and config it uses

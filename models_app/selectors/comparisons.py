@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.estimators import ALGORITHMS
 from engine.evaluation import Comparison, compare, metric_title
+from engine.event_weights import EventWeights
 from engine.intervals import intervals
 from engine.metric_meanings import METRICS, metric_better, metric_order
 from engine.parameters import Settings, config_fields
@@ -133,7 +134,14 @@ def why_not_comparable(runs: Iterable[TrainingRun]) -> str:
             return f"Not comparable: other data ({run.dataset_version} and {first.dataset_version})."
         if run.split != first.split or run.seed != first.seed:
             return "Not comparable: the runs held out other choices (another split or seed)."
+        if _left_out(run) != _left_out(first):
+            return "Not comparable: the runs leave out other kinds of events."
     return ""
+
+
+def _left_out(run: TrainingRun) -> set[str]:
+    """Name the event types without weight: pairs that have no others are neither trained on nor tested."""
+    return {name for name, weight in (run.weighing.get("by_type") or {}).items() if not weight}
 
 
 def metric_groups(names: Iterable[str]) -> list[MetricGroup]:
@@ -208,9 +216,15 @@ def _facts(run: TrainingRun) -> dict[str, str]:
         "File": run.dataset_version.file_sha256[:12],
         **_settings("Split", SplitConfig, run.split),
         "Seed": str(run.seed),
+        "What a row counts": weighing_text(run),
         "Algorithm": algorithm.title,
         **_settings(algorithm.title, algorithm.Config, run.config),
     }
+
+
+def weighing_text(run: TrainingRun) -> str:
+    """Say what a row of the file counts in a run: "purchase 5, view 1; half every 90 days"."""
+    return EventWeights(**run.weighing).text if run.weighing else "its value, once a pair"
 
 
 def _settings(prefix: str, config: type[Settings], values: dict[str, Any]) -> dict[str, str]:

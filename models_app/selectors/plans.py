@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.estimators import ALGORITHMS
 from engine.estimators.base import FAMILIES, Estimate
+from engine.event_weights import suggest_weight
 from engine.parameters import Parameter, Settings, config_fields, make_config
 from engine.splitting import SplitConfig
 from models_app.models import DatasetVersion, RegisteredModel
@@ -53,8 +54,20 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class EventType:
+    """A kind of event in the data, with a weight to start from."""
+
+    name: str
+    rows: int
+    suggested_weight: float
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
-    """What the page of a new training starts from; split is a `SplitConfig` as a dict."""
+    """What the page of a new training starts from; split is a `SplitConfig` as a dict.
+
+    event_types: those that can be weighed, most rows first; has_times: whether age can.
+    """
 
     dataset_version: DatasetVersion
     algorithms: list[AlgorithmPlan]
@@ -63,6 +76,8 @@ class TrainingPlan:
     split_parameters: list[Parameter]
     model_name: str
     memory_available_bytes: int
+    event_types: list[EventType]
+    has_times: bool
 
 
 def algorithms() -> list[AlgorithmPlan]:
@@ -83,6 +98,11 @@ def plan_training(version: DatasetVersion) -> TrainingPlan:
         split_parameters=config_fields(SplitConfig),
         model_name=newest.name if newest else MODEL_NAME,
         memory_available_bytes=memory,
+        event_types=[
+            EventType(name, count, suggest_weight(name))
+            for name, count in sorted((version.report.get("event_types") or {}).items(), key=_most_rows)
+        ],
+        has_times=version.first_at is not None,
     )
 
 
@@ -125,6 +145,10 @@ def _plan(version: DatasetVersion, name: str, values: Mapping[str, Any], memory:
         reason=reason,
         is_recommended=name in RECOMMENDED and verdict in ("ready", "weak"),
     )
+
+
+def _most_rows(kind: tuple[str, int]) -> tuple[int, str]:
+    return -kind[1], kind[0]
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from engine.evaluation import metric_title
 from engine.metric_meanings import METRICS, metric_order
 from engine.segments import LEAST
 from models_app.models import DatasetVersion, TrainingRun
+from models_app.services.weighing import read_weighing
 
 BY_SEGMENT = ("ndcg@10", "recall@10")
 SHOWN = ("ndcg", "recall", "precision", "f1", "map", "mrr", "hit_rate", "coverage")
@@ -184,12 +185,14 @@ def _cost(run: TrainingRun, size_bytes: int, columns: Mapping[str, Any]) -> str:
 
 
 def _lineage(run: TrainingRun, artifact_digest: str, lineage: Mapping[str, Any]) -> str:
+    weighing = read_weighing(run.weighing)
     libraries = ", ".join(f"{name} {number}" for name, number in lineage["libraries"].items())
     return (
         "## Lineage\n\n"
         f"- Artifact: `{artifact_digest}`\n"
         f"- Run: `{run.pk}`, seed {run.seed}\n"
         f"- Settings: `{json.dumps(run.config, sort_keys=True)}`\n"
+        f"- What a row counts: {_text(weighing.text) if weighing else 'its value, once a pair'}\n"
         f"- Split: `{json.dumps(run.split, sort_keys=True)}`\n"
         f"- Engine: `{lineage['engine_sha256'][:12]}`; libraries: {libraries}"
     )

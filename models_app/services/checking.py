@@ -57,7 +57,7 @@ def _check(claim: Claim) -> None:
     claim.progress("save", 0, None)
     with scratch_folder(f"{version.pk}/{claim.attempt}") as folder:
         claim.check()
-        digest = keep_snapshot(folder, Snapshot(interactions, catalogue))
+        digest = keep_snapshot(folder, Snapshot(interactions, catalogue, checked.events))
     _finish(claim, checked, digest)
 
 
@@ -71,6 +71,7 @@ def _read_interactions(claim: Claim) -> CheckedFile:
         progress=_progress(claim, "interactions"),
         leave_out_bad_rows=version.leave_out_bad_rows,
         now=timezone.now().timestamp(),
+        keep_events=True,
     )
     if checked.interactions is None:
         raise _bad_lines(checked, version.file_name, "/file")

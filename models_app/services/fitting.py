@@ -22,6 +22,7 @@ from models_app.services.finishing import finish_run
 from models_app.services.outcomes import JobFailed, settled
 from models_app.services.registry import KeptArtifact, keep_artifact
 from models_app.services.reporting import RunReport, peak_memory_bytes
+from models_app.services.weighing import read_weighing
 from models_app.snapshots import Snapshot, keep_per_user, load_snapshot
 from portal.core.actors import system
 from portal.core.errors import BackendError, Canceled
@@ -80,7 +81,7 @@ def _work(claim: Claim, report: RunReport) -> None:
     if claim.attempt > 1:
         report.say(f"Attempt {claim.attempt}: the worker before was lost; starting afresh", "warning")
     report.enter("load", f"Loading {run.dataset_version}")
-    snapshot = load_snapshot(run.dataset_version.interactions_digest)
+    snapshot = _weigh(run, load_snapshot(run.dataset_version.interactions_digest), report)
     judged = _judge(run, snapshot, report)
     with scratch_folder(f"{run.pk}/{claim.attempt}") as scratch:
         artifact = None
@@ -105,6 +106,18 @@ def _work(claim: Claim, report: RunReport) -> None:
     }
     report.flush()
     finish_run(claim, artifact, judged.evaluation.per_user, columns)
+
+
+def _weigh(run: TrainingRun, snapshot: Snapshot, report: RunReport) -> Snapshot:
+    """Let each row count what the run says; without that, each pair counts its value."""
+    weighing = read_weighing(run.weighing)
+    if weighing is None:
+        return snapshot
+    report.say(f"Weighing the rows: {weighing.text}")
+    try:
+        return snapshot.weighed(weighing)
+    except ValueError as error:
+        raise JobFailed(str(error), title="The rows cannot be weighed so", code="weighing_refused") from error
 
 
 def _judge(run: TrainingRun, snapshot: Snapshot, report: RunReport) -> Judged:

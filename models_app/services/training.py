@@ -15,6 +15,7 @@ from engine.splitting import SplitConfig
 from models_app.models import DatasetVersion, ModelVersion, RegisteredModel, RunRole, TrainingRun
 from models_app.readiness import judge
 from models_app.services.refusals import invalid, refused_config
+from models_app.services.weighing import check_weighing, reading_weights
 from portal.core.actors import Actor
 from portal.core.dispatch import enqueue_on_commit
 from portal.core.errors import Conflict, InvalidInput, NotFound, NotPermitted, Unprocessable
@@ -38,12 +39,16 @@ def start_training(
     algorithms: Sequence[Mapping[str, Any]],
     split: Mapping[str, Any] | None = None,
     seed: int = 0,
+    event_weights: Mapping[str, float] | None = None,
+    half_life_days: float | None = None,
     champion: ModelVersion | None = None,
 ) -> list[TrainingRun]:
     """Queue one run an algorithm, and popularity as the baseline of them all.
 
     algorithms: [{"algorithm": "als", "config": {"factors": 64}}, …]; missing settings keep their defaults.
     split: a `SplitConfig` as a dict, None for the one proposed with the data.
+    event_weights, half_life_days: what each row counts, see `check_weighing`; algorithms that can read values
+    then do, unless their settings say otherwise.
     champion: a version (the live one) whose recipe is fitted anew on the same split to be compared with.
     Returns the runs in the order in which they were queued: baseline, champion, candidates.
     """
@@ -57,7 +62,8 @@ def start_training(
             f"{dataset_version} is {dataset_version.status}; only data that is ready can be trained on.",
             code="data_not_ready",
         )
-    recipes = check_recipes(algorithms)
+    weighing = check_weighing(dataset_version, event_weights, half_life_days)
+    recipes = check_recipes(algorithms, weighed=bool(weighing))
     _check_readiness(dataset_version, recipes)
     if champion is not None:
         _check_champion(dataset_version, champion)
@@ -70,6 +76,7 @@ def start_training(
         "dataset_version": dataset_version,
         "split": chosen_split,
         "split_note": why,
+        "weighing": weighing,
         "seed": seed,
         "created_by": actor.user,
     }
@@ -104,8 +111,13 @@ def default_config(algorithm: str) -> dict[str, Any]:
     return asdict(ALGORITHMS[algorithm].Config())
 
 
-def check_recipes(algorithms: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """Return (algorithm, complete config) of each; raises InvalidInput that points at every wrong field."""
+def check_recipes(
+    algorithms: Sequence[Mapping[str, Any]], *, weighed: bool = False
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return (algorithm, complete config) of each; raises InvalidInput that points at every wrong field.
+
+    weighed: whether values are weights of events, which an algorithm that can read values then does.
+    """
     if not 1 <= len(algorithms) <= MAX_ALGORITHMS:
         raise invalid("/algorithms", f"Choose 1 to {MAX_ALGORITHMS} algorithms.")
     recipes, errors = [], []
@@ -116,7 +128,8 @@ def check_recipes(algorithms: Sequence[Mapping[str, Any]]) -> list[tuple[str, di
             errors.append({"pointer": f"/algorithms/{at}/algorithm", "code": "unknown", "detail": detail})
             continue
         try:
-            config = make_config(ALGORITHMS[name].Config, chosen.get("config") or {})
+            asked = chosen.get("config") or {}
+            config = make_config(ALGORITHMS[name].Config, reading_weights(name, asked) if weighed else asked)
         except ConfigError as error:
             errors += refused_config(error, f"/algorithms/{at}/config")
             continue

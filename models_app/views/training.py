@@ -17,7 +17,13 @@ from models_app.forms import TrainingForm
 from models_app.live import live_version
 from models_app.models import RunRole, TrainingRun
 from models_app.selectors import rows
-from models_app.selectors.comparisons import MAX_RUNS, RunComparison, compare_runs, metric_groups
+from models_app.selectors.comparisons import (
+    MAX_RUNS,
+    RunComparison,
+    compare_runs,
+    metric_groups,
+    weighing_text,
+)
 from models_app.selectors.gaps import compare_gaps, exposures_of
 from models_app.selectors.plans import forecast, plan_training
 from models_app.selectors.previews import preview, sample_users
@@ -271,7 +277,8 @@ def _run_context(request: ShopRequest, run: TrainingRun) -> dict[str, Any]:
 
 def _settings(run: TrainingRun) -> list[tuple[str, Any]]:
     titles = {each.name: each.title for each in config_fields(ALGORITHMS[run.algorithm].Config)}
-    return [(titles.get(name, name), value) for name, value in run.config.items()]
+    settings = [(titles.get(name, name), value) for name, value in run.config.items()]
+    return [*settings, ("What a row counts", weighing_text(run))] if run.weighing else settings
 
 
 def _stages(run: TrainingRun) -> list[dict[str, str]]:
