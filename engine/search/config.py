@@ -30,7 +30,7 @@ class SearchConfig(Settings):
     minutes: float = option(
         0.0,
         title="Minutes",
-        help="No trial begins after so many minutes. 0 is no limit.",
+        help="After so many minutes the trial that is under way is given up, save the first. 0 is no limit.",
         minimum=0.0,
         maximum=10_080.0,
     )

@@ -26,7 +26,7 @@ from engine.parameters import ConfigError, Value, config_fields, make_config
 from engine.search.config import SearchConfig
 from engine.search.findings import Findings, best_of, importance_of, pareto_front
 from engine.search.journal import Journal, Trial
-from engine.search.scoring import Judged, Now, judge, judge_per_user
+from engine.search.scoring import Judged, Now, judge
 from engine.search.space import RESOURCES, Space, count_settings, grid, search_space, tidy
 from engine.splitting import Split
 
@@ -35,6 +35,10 @@ HALF = 2  # of this many settings, one goes on
 STARTUP = 6  # trials drawn at random before the sampler trusts what it has seen
 STATE = {"complete": TrialState.COMPLETE, "stopped early": TrialState.PRUNED, "failed": TrialState.FAIL}
 UNUSABLE = (ValueError, ArithmeticError, MemoryError)  # what a setting, not a mistake of ours, may raise
+
+
+class _OutOfTime(Exception):
+    """The minutes were over while a trial was under way."""
 
 
 class _Stopped(Exception):
@@ -60,7 +64,8 @@ def search(
 
     fixed: settings held at a value; the others are searched within their options' ranges. now: a clock in
     seconds. journal: a file of finished trials, from which a second call goes on. progress is called between
-    trials and fits; what it raises stops the search and loses the unfinished trial alone.
+    trials and fits, and within fits as the algorithm calls it; what it raises stops the search, the fit with
+    it, and loses the unfinished trial alone. The end of the minutes does the same, save to the first trial.
     Raises ConfigError for a fixed setting or a metric that is wrong, ValueError when no setting could be
     fitted or the journal belongs to another question.
     """
@@ -98,6 +103,8 @@ class _Run:
     progress: ProgressCallback
     journal: Journal
     study: optuna.Study = field(init=False)
+    judged: dict[int, PerUser] = field(default_factory=dict)  # the default and the best, where made here
+    deadline: float = float("inf")
 
     def __post_init__(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -110,17 +117,24 @@ class _Run:
 
     def all_trials(self) -> str:
         """Make trials until a budget is used up; say which."""
-        started, listed = self.now(), self._listed()
+        listed = self._listed()
+        if self.config.minutes:
+            self.deadline = self.now() + 60 * self.config.minutes
         most = min(self.config.trials, len(listed)) if self.config.method == "grid" else self.config.trials
         while len(self.journal.trials) < most:
             number = len(self.journal.trials)
             self._report(number, f"Trial {number + 1}")
             if number and self._tried() >= count_settings(self.space):
                 return f"All {self._tried()} settings there are were tried."
-            if number and 0 < self.config.minutes * 60 <= self.now() - started:
+            if number and self._is_late():
                 return f"The {self.config.minutes:g} minutes were over after {number} trials."
-            trial = self._trial(number, listed[number] if number < len(listed) else None)
+            try:
+                trial = self._trial(number, listed[number] if number < len(listed) else None)
+            except _OutOfTime:
+                over = f"The {self.config.minutes:g} minutes were over in trial {number + 1}"
+                return f"{over}, which was not finished."
             self.journal.append(trial)
+            self._forget_all_but_the_best()
         done = len(self.journal.trials)
         self._report(done, "Searched")
         return f"All {done} trials were made."
@@ -172,14 +186,27 @@ class _Run:
             drawn=asked.params,
         )
 
-    def _judge(self, config: Settings, number: int, share: float) -> Judged:
-        def between() -> None:
-            self._report(number, f"Trial {number + 1}, {share:.0%} of the resource")
+    def _is_late(self) -> bool:
+        return self.deadline < float("inf") and self.now() >= self.deadline
 
-        return judge(
+    def _forget_all_but_the_best(self) -> None:
+        best = best_of(self.journal.trials, self.config.judged_by)
+        kept = {0} if best is None else {0, best.number}
+        self.judged = {number: each for number, each in self.judged.items() if number in kept}
+
+    def _judge(self, config: Settings, number: int, share: float) -> Judged:
+        def tell(doing: str) -> None:
+            self._report(number, f"Trial {number + 1}, {share:.0%} of the resource{doing}")
+            if number and self._is_late():
+                raise _OutOfTime
+
+        judged = judge(
             self._model, config, self.folds, self.config.judged_by,
-            share=share, seed=self.config.seed, now=self.now, between=between,
+            share=share, seed=self.config.seed, now=self.now, tell=tell,
         )  # fmt: skip
+        if share == 1:
+            self.judged[number] = judged.per_user
+        return judged
 
     def _model(self, config: Settings) -> Estimator:
         return self.algorithm(config, seed=self.config.seed, threads=self.threads)
@@ -210,9 +237,16 @@ class _Run:
         return (best if gain.verdict == "better" else default), gain
 
     def _per_user(self, trial: Trial) -> PerUser:
-        self._report(len(self.journal.trials), "Comparing the best with the default")
-        model = self._model(make_config(self.algorithm.Config, trial.settings))
-        return judge_per_user(model, self.folds, self.config.judged_by)
+        """Give a trial's metric by shopper; of a trial that another process made, by making it again."""
+        if trial.number in self.judged:
+            return self.judged[trial.number]
+
+        def tell(doing: str) -> None:
+            self._report(len(self.journal.trials), f"Comparing the best with the default{doing}")
+
+        config = make_config(self.algorithm.Config, trial.settings)
+        metric, seed = self.config.judged_by, self.config.seed
+        return judge(self._model, config, self.folds, metric, seed=seed, now=self.now, tell=tell).per_user
 
     def _listed(self) -> list[Mapping[str, Value]]:
         """Give the settings that are tried whatever the sampler thinks: the default, then a grid's."""

@@ -21,9 +21,12 @@ ENOUGH_TESTED = 50  # a sample of shoppers with fewer tested ones says nothing
 
 @dataclass(frozen=True)
 class Judged:
-    """quality: mean over the folds; size_bytes, latency_ms: of the last fold's model."""
+    """quality: mean over the folds; per_user: the metric of each tested user, fold after fold; size_bytes,
+    latency_ms: of the last fold's model, 0 unless it had the full resource.
+    """
 
     quality: float
+    per_user: PerUser
     size_bytes: int
     latency_ms: float
     fit_seconds: float
@@ -38,37 +41,33 @@ def judge(
     share: float = 1.0,
     seed: int = 0,
     now: Now,
-    between: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda doing: None,
 ) -> Judged:
     """Fit and measure on every fold with a share of the full resource.
 
     The resource is the config's iterations or epochs where it has some, otherwise a sample of the shoppers.
-    between is called before every fit; what it raises passes through.
+    tell is called before every fit with "", within it with what it does, and between blocks of users; what it
+    raises passes through.
     """
     qualities, fitting, kept = [], 0.0, (0, 0.0)
+    tested: list[tuple[Int32, Int32, Float32]] = []
     reduced = fewer_iterations(config, share)
     for fold in folds:
-        between()
+        tell("")
         part = fold if share == 1 or reduced != config else sample_users(fold, share, seed)
         started = now()
-        fitted = model(reduced).fit(part.train, context=part.context)
+        fitted = model(reduced).fit(
+            part.train, context=part.context, progress=lambda at: tell(f": {at.message}")
+        )
         fitting += now() - started
-        qualities.append(mean_quality(per_user_quality(fitted, part, metric), part, metric))
+        values = per_user_quality(fitted, part, metric, lambda: tell(": ranking"))
+        qualities.append(mean_quality(values, part, metric))
+        counts = np.diff(part.test.indptr).astype(np.int32)
+        tested.append((np.flatnonzero(counts).astype(np.int32), counts[counts > 0], values))
         if share == 1:
             kept = model_bytes(fitted), latency_ms(fitted, part, length_of(metric), now)
-    return Judged(float(np.mean(qualities)), *kept, fitting)
-
-
-def judge_per_user(model: Estimator, folds: Sequence[Split], metric: str) -> PerUser:
-    """Fit on every fold with the full resource and give the metric of each tested user, fold after fold."""
-    users, relevant, values = [], [], []
-    for fold in folds:
-        model.fit(fold.train, context=fold.context)
-        values.append(per_user_quality(model, fold, metric))
-        counts = np.diff(fold.test.indptr).astype(np.int32)
-        users.append(np.flatnonzero(counts).astype(np.int32))
-        relevant.append(counts[counts > 0])
-    return PerUser(np.concatenate(users), np.concatenate(relevant), {metric: np.concatenate(values)})
+    users, relevant, each = (np.concatenate(column) for column in zip(*tested, strict=True))
+    return Judged(float(np.mean(qualities)), PerUser(users, relevant, {metric: each}), *kept, fitting)
 
 
 def fewer_iterations(config: Settings, share: float) -> Settings:
@@ -119,8 +118,13 @@ def mean_quality(values: Float32, fold: Split, metric: str) -> float:
     return float(np.sqrt(np.average(values.astype(np.float64) ** 2, weights=counts[counts > 0])))
 
 
-def per_user_quality(model: Estimator, fold: Split, metric: str) -> Float32:
-    """Measure one metric for each tested user, (n,) float32, on the whole catalogue."""
+def per_user_quality(
+    model: Estimator, fold: Split, metric: str, between: Callable[[], None] = lambda: None
+) -> Float32:
+    """Measure one metric for each tested user, (n,) float32, on the whole catalogue.
+
+    between is called between blocks of users.
+    """
     k = length_of(metric)
     users = np.flatnonzero(np.diff(fold.test.indptr)).astype(np.int32)
     if metric == "rmse":
@@ -128,6 +132,7 @@ def per_user_quality(model: Estimator, fold: Split, metric: str) -> Float32:
     hits = []
     with BLAS.limit(limits=1, user_api="blas"):
         for start in range(0, len(users), USERS_AT_ONCE):
+            between()
             block: Int32 = users[start : start + USERS_AT_ONCE]
             top = model.recommend(block, k, seen=fold.train[block]).items
             hits.append(find_hits(top, fold.test[block]))

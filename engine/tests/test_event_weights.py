@@ -128,9 +128,8 @@ def test_what_weighs_something_keeps_its_place_so_that_splits_hold_out_the_same(
     checked = check(tmp_path, "\n".join([lines[0], *reversed(lines[1:])]) + "\n", keep_events=True)
     plain = checked.interactions
     assert plain is not None
-    found = weigh_events(
-        plain, checked.events, EventWeights(dict.fromkeys(("view", "buy", "cart", "share"), 2))
-    )
+    twice = EventWeights(dict.fromkeys(("view", "buy", "cart", "share"), 2))
+    found = weigh_events(plain, checked.events, twice)
     for name in ("users", "items", "times"):
         np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
     assert sorted(found.values.tolist()) == [2, 2, 2, 4, 4]

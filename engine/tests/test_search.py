@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from engine.estimators.als import ALS, ALSConfig
 from engine.estimators.base import Context, Progress
 from engine.estimators.biased_mf import BiasedMF
 from engine.estimators.popularity import Popularity
-from engine.parameters import ConfigError, Settings, Value, config_fields, option
+from engine.evaluation import compare
+from engine.folds import random_folds
+from engine.parameters import ConfigError, Settings, Value, config_fields, make_config, option
 from engine.search import (
     Findings,
     SearchConfig,
@@ -31,10 +34,11 @@ from engine.search import (
     search_space,
     validation_folds,
 )
-from engine.search.scoring import sample_users
+from engine.search.scoring import judge, sample_users
 from engine.search.space import distribution, grid, tidy
 from engine.splitting import Split, SplitConfig, split, training_part
 from engine.synthetic import make_shop
+from engine.testing import Cancelled
 
 HELD_OUT = SplitConfig()
 
@@ -233,6 +237,71 @@ def test_no_trial_begins_after_the_minutes_are_over(shop: tuple[list[Split], Spl
     found = look(shop[0], trials=50, minutes=5.0, now=clock(1.0))  # every look at the clock takes a second
     assert 2 <= len(found.trials) < 50
     assert found.ended.startswith("The 5 minutes were over")
+
+
+class Slow(Planted):
+    """Planted, by a fit of many rounds that tells of each."""
+
+    rounds: ClassVar[list[int]] = []
+
+    def _fit(self, matrix, context: Context, progress) -> None:  # type: ignore[no-untyped-def]
+        self.rounds.append(0)
+        for at in range(100):
+            progress(Progress("fit", at, 100, f"Round {at + 1}"))
+            self.rounds[-1] += 1
+        super()._fit(matrix, context, progress)
+
+
+def test_the_end_of_the_minutes_ends_a_fit_under_way_and_keeps_what_was_finished(
+    shop: tuple[list[Split], Split], tmp_path: Path
+) -> None:
+    Slow.rounds.clear()
+    journal = tmp_path / "journal"
+    config = SearchConfig(trials=50, minutes=8.0, halving=False)  # every look at the clock takes a second
+    found = search(Slow, shop[0], config, now=clock(1.0), journal=journal)
+    done = len(found.trials)
+    assert 2 <= done < 10
+    assert Slow.rounds[:-1] == [100] * done  # nothing was fitted again to be compared
+    assert 0 < Slow.rounds[-1] < 100
+    assert found.ended == f"The 8 minutes were over in trial {done + 1}, which was not finished."
+    assert journal.read_bytes().count(b"\n") == 1 + done
+    more = search(Slow, shop[0], replace(config, minutes=0.0, trials=done + 1), now=clock(), journal=journal)
+    assert told(more)[:done] == told(found)
+    short = search(Slow, shop[0], replace(config, minutes=0.01), now=clock(1.0))
+    assert [trial.state for trial in short.trials] == [
+        "complete"
+    ]  # the default, without which nothing is known
+
+
+def test_to_cancel_a_search_cancels_the_fit_under_way(shop: tuple[list[Split], Split]) -> None:
+    Slow.rounds.clear()
+
+    def stop(report: Progress) -> None:
+        if report.done == 1 and report.message.startswith("Trial 2, 25% of the resource: Round 7"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        search(Slow, shop[0], SearchConfig(trials=5), now=clock(), progress=stop)
+    assert Slow.rounds == [100, 100, 100, 6]
+
+
+def test_the_best_is_compared_by_what_its_trial_measured(shop: tuple[list[Split], Split]) -> None:
+    folds = list(random_folds(make_shop(n_users=200, n_items=100, n_interactions=4_000).interactions, 3))
+    found = search(Planted, folds, SearchConfig(trials=8, halving=False), now=clock())
+    assert found.gain is not None
+    per_user = [
+        judge(
+            lambda config: Planted(config),
+            make_config(PlantedConfig, trial.settings),
+            folds,
+            "ndcg@10",
+            now=clock(),
+        ).per_user
+        for trial in (best_of(found.trials, "ndcg@10"), found.default)
+        if trial is not None
+    ]
+    assert found.gain == compare(*per_user, "ndcg@10")
+    assert found.gain.n_users == sum(fold.n_test_users for fold in folds)
 
 
 def test_a_small_space_ends_when_all_of_it_was_tried(shop: tuple[list[Split], Split]) -> None:
