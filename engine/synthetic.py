@@ -8,7 +8,9 @@ interactions take a fraction of a second, 50 million some minutes.
 import csv
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,7 @@ Float64 = npt.NDArray[np.float64]
 N_TASTES = 24
 N_STYLES = 9
 IMPULSE = 0.15  # share of choices that follow the best sellers alone
+DRAWN_AT_ONCE, SORTED_AT_ONCE, SCORED_AT_ONCE = 500_000, 4_000_000, 16_000_000
 DAY, YEAR = 86_400, 365 * 86_400
 DEFAULT_END = 1_767_225_600  # 1 January 2026, UTC
 
@@ -41,18 +44,19 @@ class SyntheticShop:
 
     def choice_probabilities(self, user: int) -> Float32:
         """Give the planted probability of each item to be this shopper's next choice, (n_items,)."""
-        return self.mixtures[user] @ self.appeal
+        return np.asarray(self.mixtures[user] @ self.appeal, np.float32)
 
     def liking(self, users: Int32, items: Int32) -> Float32:
         """Say how much shoppers like items, pair by pair, from 0 to 1 (1 = the shopper's favourite)."""
         chances = np.einsum("nt,tn->n", self.mixtures[users], self.appeal[:, items])
-        return np.sqrt(np.minimum(chances / self._favourites[users], 1)).astype(np.float32)
+        return np.asarray(np.sqrt(np.minimum(chances / self._favourites[users], 1)), np.float32)
 
     @cached_property
     def _favourites(self) -> Float32:
+        rows = min(1024, 1 + SCORED_AT_ONCE // self.appeal.shape[1])
         best = [
-            (self.mixtures[at : at + 1024] @ self.appeal).max(axis=1)
-            for at in range(0, len(self.mixtures), 1024)
+            (self.mixtures[at : at + rows] @ self.appeal).max(axis=1)
+            for at in range(0, len(self.mixtures), rows)
         ]
         return np.concatenate(best)
 
@@ -107,8 +111,6 @@ def make_shop(
     appeal = _tastes(rng, facts, styles)
     mixtures = _shoppers(rng, n_users)
     users, items, times = _choices(rng, facts, appeal, mixtures, n_interactions, end)
-    order = np.lexsort((items, users))
-    users, items, times = users[order], items[order], times[order]
     shop = SyntheticShop(
         Interactions(
             user_ids=IdTable.of(f"s{number:0{len(str(n_users))}d}" for number in range(1, n_users + 1)),
@@ -169,7 +171,7 @@ def _tastes(rng: np.random.Generator, facts: ItemFacts, styles: Int32) -> Float6
     pull = category_pull[:, facts.category_of] + style_pull[:, styles]
     pull += rng.normal(0, 0.5, pull.shape)
     weights = np.vstack([popularity * np.exp(pull), popularity])
-    return weights / weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
 
 
 def _shoppers(rng: np.random.Generator, n_users: int) -> Float64:
@@ -180,29 +182,98 @@ def _shoppers(rng: np.random.Generator, n_users: int) -> Float64:
 def _choices(
     rng: np.random.Generator, facts: ItemFacts, appeal: Float64, mixtures: Float64, wanted: int, end: int
 ) -> tuple[Int32, Int32, Int64]:
-    """Draw choices until `wanted` distinct pairs exist: who, when, by which taste, then what."""
+    """Draw choices until `wanted` distinct pairs exist: who, when, by which taste, then what.
+
+    In order of user and item.
+    """
     n_users, n_items = len(mixtures), len(facts)
-    activity = np.cumsum(rng.lognormal(0, 0.7, n_users))
-    joined = np.where(rng.random(n_users) < 0.8, 0.0, rng.random(n_users) * 0.9)
-    monthly = _monthly(facts, appeal)
-    taste_bounds = np.cumsum(mixtures, axis=1)
-    taste_bounds[:, -1] = 1.0
-    pairs = np.empty(0, np.int64)
-    times = np.empty(0, np.int64)
+    draws = _Draws.of(rng, facts, appeal, mixtures, end)
+    pairs, moments = np.empty(0, np.int64), np.empty(0, np.int32)
     while len(pairs) < wanted:
         n = int((wanted - len(pairs)) * 1.3) + 1000
-        users = np.searchsorted(activity, rng.random(n) * activity[-1]).astype(np.int64)
-        moments = (end - YEAR + YEAR * (joined[users] + (1 - joined[users]) * rng.random(n))).astype(np.int64)
-        months = (moments.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)) % 12
-        tastes = (taste_bounds[users] < rng.random(n)[:, None]).sum(axis=1)
-        groups = months * len(appeal) + tastes
-        items = np.searchsorted(monthly, groups + rng.random(n)) - groups * n_items
-        pairs = np.concatenate([pairs, users * n_items + np.clip(items, 0, n_items - 1)])
-        times = np.concatenate([times, moments])
-        pairs, first = np.unique(pairs, return_index=True)
-        times = times[first]
-    kept: Int64 = rng.permutation(len(pairs))[:wanted]
-    return (pairs[kept] // n_items).astype(np.int32), (pairs[kept] % n_items).astype(np.int32), times[kept]
+        more, when = draws.take(rng, n)
+        if len(pairs):
+            more, when = np.concatenate([pairs, more]), np.concatenate([moments, when])
+        # By ranges of pairs, so that sorting needs room for a part alone. The first of equal pairs stands.
+        bounds = np.linspace(0, n_users * n_items, 1 + -(-len(more) // SORTED_AT_ONCE)).astype(np.int64)
+        found, times = [], []
+        for low, high in pairwise(bounds.tolist()):
+            places = np.flatnonzero((more >= low) & (more < high))
+            distinct, first = np.unique(more[places], return_index=True)
+            found.append(distinct)
+            times.append(when[places[first]])
+        del more, when, pairs, moments
+        pairs, moments = np.concatenate(found), np.concatenate(times)
+        del found, times
+    kept = np.zeros(len(pairs), bool)
+    kept[rng.permutation(len(pairs))[:wanted]] = True
+    pairs, moments = pairs[kept], moments[kept]
+    users, items = np.empty(wanted, np.int32), np.empty(wanted, np.int32)
+    np.floor_divide(pairs, n_items, out=users, casting="unsafe")
+    np.remainder(pairs, n_items, out=items, casting="unsafe")
+    return users, items, moments + np.int64(end - YEAR)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What choices are drawn from: cumulative activity of the users, when each joined, tastes and items."""
+
+    activity: Float64
+    joined: Float64
+    taste_bounds: Float64
+    monthly: Float64
+    n_items: int
+    end: int
+
+    @classmethod
+    def of(
+        cls, rng: np.random.Generator, facts: ItemFacts, appeal: Float64, mixtures: Float64, end: int
+    ) -> Self:
+        n_users = len(mixtures)
+        activity = np.cumsum(rng.lognormal(0, 0.7, n_users))
+        joined = np.where(rng.random(n_users) < 0.8, 0.0, rng.random(n_users) * 0.9)
+        taste_bounds = np.cumsum(mixtures, axis=1)
+        taste_bounds[:, -1] = 1.0
+        return cls(activity, joined, taste_bounds, _monthly(facts, appeal), len(facts), end)
+
+    def take(self, rng: np.random.Generator, n: int) -> tuple[Int64, Int32]:
+        """Draw n choices: user × n_items + item, and the seconds since the year began, (n,) each."""
+        pairs, moments = np.empty(n, np.int64), np.empty(n, np.int32)
+        streams = _streams(rng, 4, n)
+        n_tastes = self.taste_bounds.shape[1]
+        for at in range(0, n, DRAWN_AT_ONCE):
+            here = slice(at, min(n, at + DRAWN_AT_ONCE))
+            who, moment, taste, what = (each.random(here.stop - at) for each in streams)
+            users = np.searchsorted(self.activity, who * self.activity[-1]).astype(np.int64)
+            joined = self.joined[users]
+            began = self.end - YEAR
+            seconds = (began + YEAR * (joined + (1 - joined) * moment)).astype(np.int64)
+            moments[here] = seconds - began
+            months = seconds.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64) % 12
+            tastes = (self.taste_bounds[users] < taste[:, None]).sum(axis=1)
+            groups = months * n_tastes + tastes
+            items = np.searchsorted(self.monthly, groups + what) - groups * self.n_items
+            pairs[here] = users * self.n_items + np.clip(items, 0, self.n_items - 1)
+        return pairs, moments
+
+
+def _streams(rng: np.random.Generator, count: int, n: int) -> list[np.random.Generator]:
+    """Give generators that draw what `count` calls of rng.random(n) would draw, in blocks of any size.
+
+    rng goes on behind all of that.
+    """
+    found = []
+    source = rng.bit_generator
+    assert isinstance(source, np.random.PCG64)
+    before = source.state
+    for _ in range(count):
+        copy = np.random.PCG64()
+        copy.state = source.state
+        found.append(np.random.Generator(copy))
+        source.advance(n)
+    # `advance` forgets half a number that may be left from before.
+    source.state = {**before, "state": source.state["state"]}
+    return found
 
 
 def _monthly(facts: ItemFacts, appeal: Float64) -> Float64:
@@ -212,11 +283,11 @@ def _monthly(facts: ItemFacts, appeal: Float64) -> Float64:
     swing = np.array([share for _, share in peaks])
     peak = np.array([at - 1 for at, _ in peaks])
     season = 1 + swing * np.cos(2 * np.pi * (month - peak) / 12)
-    weights = appeal[None, :, :] * season[:, None, facts.category_of]
-    bounds = np.cumsum(weights, axis=2)
-    bounds /= bounds[:, :, -1:]
-    chained: Float64 = bounds + np.arange(12 * len(appeal)).reshape(12, -1, 1)
-    return chained.ravel()
+    bounds: Float64 = appeal[None, :, :] * season[:, None, facts.category_of]
+    np.cumsum(bounds, axis=2, out=bounds)
+    bounds /= bounds[:, :, -1:].copy()
+    bounds += np.arange(12 * len(appeal)).reshape(12, -1, 1)
+    return bounds.ravel()
 
 
 def _ratings(rng: np.random.Generator, shop: SyntheticShop) -> Float32:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine import synthetic
 from engine.synthetic import DEFAULT_END, YEAR, SyntheticShop, make_shop
 from engine.synthetic_catalogue import SEASONS, all_products
 
@@ -119,3 +120,26 @@ def test_more_items_than_words_get_numbered_titles() -> None:
 def test_an_impossible_density_is_refused() -> None:
     with pytest.raises(ValueError, match="quarter"):
         make_shop(n_users=10, n_items=10, n_interactions=50)
+
+
+def test_a_shop_does_not_depend_on_how_much_is_drawn_or_sorted_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = {"n_users": 90, "n_items": 60, "n_interactions": 1_300}  # dense: pairs are drawn in several rounds
+    whole = make_shop(**size).interactions
+    for name, few in (("DRAWN_AT_ONCE", 77), ("SORTED_AT_ONCE", 133), ("SCORED_AT_ONCE", 500)):
+        monkeypatch.setattr(synthetic, name, few)
+    parts = make_shop(**size).interactions
+    for name in ("users", "items", "times", "values"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def test_streams_draw_what_the_generator_would_and_it_goes_on_behind() -> None:
+    plain, split = (np.random.default_rng(3) for _ in range(2))
+    for each in (plain, split):
+        each.integers(0, 9, 3, dtype=np.int32)  # leaves half a number behind
+    expected = [plain.random(10) for _ in range(3)]
+    streams = synthetic._streams(split, 3, 10)
+    found = [np.concatenate([each.random(4), each.random(6)]) for each in streams]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(split.permutation(50), plain.permutation(50))
