@@ -50,7 +50,7 @@ class Declared:
         return {"shape": list(self.shape), "dtype": self.dtype, "bytes": self.bytes, "sha256": self.sha256}
 
 
-def write_array(folder: Path, name: str, array: npt.NDArray) -> Declared:
+def write_array(folder: Path, name: str, array: npt.NDArray[Any]) -> Declared:
     """Write folder/name.npy, fsynced, and say what was written."""
     plain = np.ascontiguousarray(array)
     if plain.dtype.str not in ALLOWED_DTYPES:
@@ -67,7 +67,7 @@ def write_array(folder: Path, name: str, array: npt.NDArray) -> Declared:
     return Declared(plain.shape, plain.dtype.str, path.stat().st_size, digest)
 
 
-def map_array(folder: Path, name: str, declared: Declared, *, verify: bool) -> npt.NDArray:
+def map_array(folder: Path, name: str, declared: Declared, *, verify: bool) -> npt.NDArray[Any]:
     """Memory-map folder/name.npy after its size, header and (verify) content agree with `declared`."""
     with open_regular(folder / f"{name}.npy", name) as file:
         if os.fstat(file.fileno()).st_size != declared.bytes:

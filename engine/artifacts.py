@@ -162,10 +162,10 @@ def load_artifact(
 
 def _shared_members(
     user_ids: IdTable, item_ids: IdTable, seen: sp.csr_matrix, facts: ItemFacts | None
-) -> dict[str, npt.NDArray]:
+) -> dict[str, npt.NDArray[Any]]:
     chosen_by = np.bincount(seen.indices, minlength=seen.shape[1])
     order = np.argsort(-chosen_by, kind="stable")[: int((chosen_by > 0).sum())]
-    arrays: dict[str, npt.NDArray] = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "user_ids_offsets": user_ids.offsets,
         "user_ids_text": user_ids.text,
         "item_ids_offsets": item_ids.offsets,
@@ -188,7 +188,7 @@ def _shared_members(
 
 
 def _write_members(
-    folder: Path, arrays: Mapping[str, npt.NDArray]
+    folder: Path, arrays: Mapping[str, npt.NDArray[Any]]
 ) -> tuple[dict[str, Declared], dict[str, str]]:
     """Write each array once; one with the content of an earlier one is only named."""
     members: dict[str, Declared] = {}
@@ -204,7 +204,7 @@ def _write_members(
     return members, same_content
 
 
-def _same(one: npt.NDArray, other: npt.NDArray) -> bool:
+def _same(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
     return one.dtype == other.dtype and np.array_equal(one, other)
 
 
@@ -232,7 +232,7 @@ def _read_manifest(text: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _rebuild(manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray], threads: int) -> Estimator:
+def _rebuild(manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], threads: int) -> Estimator:
     algorithm = LOADABLE.get(manifest["algorithm"]) if isinstance(manifest["algorithm"], str) else None
     if algorithm is None:
         raise ArtifactError(f"there is no algorithm {manifest['algorithm']!r}")
@@ -245,7 +245,7 @@ def _rebuild(manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray], thr
         raise ArtifactError(str(problem)) from problem
 
 
-def _id_table(arrays: Mapping[str, npt.NDArray], name: str, count: int | None, verify: bool) -> IdTable:
+def _id_table(arrays: Mapping[str, npt.NDArray[Any]], name: str, count: int | None, verify: bool) -> IdTable:
     offsets, text = arrays[f"{name}_offsets"], arrays[f"{name}_text"]
     right = offsets.dtype == np.int64 and text.dtype == np.uint8 and offsets.ndim == text.ndim == 1
     if not right or len(offsets) < 1 or (count is not None and len(offsets) != count + 1):
@@ -255,7 +255,7 @@ def _id_table(arrays: Mapping[str, npt.NDArray], name: str, count: int | None, v
     return IdTable(offsets, text)
 
 
-def _csr(arrays: Mapping[str, npt.NDArray], shape: tuple[int, int], verify: bool) -> sp.csr_matrix:
+def _csr(arrays: Mapping[str, npt.NDArray[Any]], shape: tuple[int, int], verify: bool) -> sp.csr_matrix:
     indptr, indices = arrays["seen_indptr"], arrays["seen_indices"]
     check_csr(indptr, indices, shape, "seen", verify=verify)
     values = arrays.get("seen_values")  # artifacts of earlier programs have none
@@ -267,7 +267,7 @@ def _csr(arrays: Mapping[str, npt.NDArray], shape: tuple[int, int], verify: bool
 
 
 def check_csr(
-    indptr: npt.NDArray, indices: npt.NDArray, shape: tuple[int, int], name: str, *, verify: bool
+    indptr: npt.NDArray[Any], indices: npt.NDArray[Any], shape: tuple[int, int], name: str, *, verify: bool
 ) -> None:
     """Raise ArtifactError when a CSR's parts do not fit the shape: kernels trust positions."""
     plain = indptr.ndim == indices.ndim == 1 and {indptr.dtype.kind, indices.dtype.kind} == {"i"}
@@ -279,7 +279,7 @@ def check_csr(
         raise ArtifactError(f"{name} points outside the items")
 
 
-def _fallback(arrays: Mapping[str, npt.NDArray], n_items: int) -> Recommendations:
+def _fallback(arrays: Mapping[str, npt.NDArray[Any]], n_items: int) -> Recommendations:
     items, scores = arrays["fallback_items"], arrays["fallback_scores"]
     if items.dtype != np.int32 or items.ndim != 1 or scores.shape != items.shape or len(items) > n_items:
         raise ArtifactError("fallback does not list items with their scores")
@@ -288,7 +288,7 @@ def _fallback(arrays: Mapping[str, npt.NDArray], n_items: int) -> Recommendation
     return Recommendations(items[None, :], scores[None, :])
 
 
-def _facts(arrays: Mapping[str, npt.NDArray], n_items: int, verify: bool) -> ItemFacts:
+def _facts(arrays: Mapping[str, npt.NDArray[Any]], n_items: int, verify: bool) -> ItemFacts:
     names = _id_table(arrays, "item_category_names", None, verify)
     category_of, prices = arrays["item_category_of"], arrays["item_prices"]
     if category_of.shape != (n_items,) or prices.shape != (n_items,) or category_of.dtype != np.int32:

@@ -5,6 +5,8 @@ list is too short to have it. Popularity is how many users chose each item in tr
 Overview: Kaminskas & Bridge 2016, "Diversity, serendipity, novelty, and coverage", ACM TiiS 7(1).
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -84,7 +86,7 @@ def serendipity(top: Int32, hits: Flags, popularity: Int64, seen: sp.csr_matrix)
     own_before = np.bincount(np.repeat(np.arange(len(close)), counts), earlier, minlength=len(close))
     expected = np.zeros(len(rows), bool)
     expected[close] = places[close] - own_before < k
-    return (np.bincount(rows[~expected], minlength=n) / k).astype(np.float32)
+    return np.asarray(np.bincount(rows[~expected], minlength=n) / k, np.float32)
 
 
 def category_diversity(top: Int32, category_of: Int32) -> Float32:
@@ -166,13 +168,13 @@ def personalisation(top: Int32) -> float:
     return float(1 - (counts * (counts - 1)).sum() / (n * (n - 1) * k))
 
 
-def _list_mean(top: Int32, value_of: npt.NDArray) -> Float32:
+def _list_mean(top: Int32, value_of: npt.NDArray[Any]) -> Float32:
     """Average a value of each listed item, (n,); NaN for an empty list."""
     listed = top >= 0
     return _divide(np.where(listed, value_of[top], 0).sum(axis=1), listed.sum(axis=1))
 
 
-def _divide(tops: npt.NDArray, bottoms: npt.NDArray) -> Float32:
+def _divide(tops: npt.NDArray[Any], bottoms: npt.NDArray[Any]) -> Float32:
     result = np.full(len(tops), np.nan, np.float32)
     np.divide(tops, bottoms, out=result, where=bottoms > 0, casting="unsafe")
     return result

@@ -56,7 +56,7 @@ class Drift:
         return {**asdict(self), "sentence": self.sentence}
 
 
-def value_shift(before: npt.NDArray, after: npt.NDArray) -> Drift:
+def value_shift(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Drift:
     """Compare two distributions of values, (n,) and (m,), by the population stability index.
 
     Range 0 (the same) upwards; 0.1 beyond what is expected is some change, 0.25 a strong one. Bins: the
@@ -206,7 +206,9 @@ def _share_new(before: Int64, after: Int64) -> float:
     return float(after[before == 0].sum() / max(after.sum(), 1))
 
 
-def _counts(ids: IdTable, places: npt.NDArray, later_ids: IdTable, later: npt.NDArray) -> tuple[Int64, Int64]:
+def _counts(
+    ids: IdTable, places: npt.NDArray[Any], later_ids: IdTable, later: npt.NDArray[Any]
+) -> tuple[Int64, Int64]:
     """Count the choices of each thing before and after, over the ids of both."""
     if ids is later_ids:
         return np.bincount(places, minlength=len(ids)), np.bincount(later, minlength=len(ids))

@@ -183,7 +183,7 @@ def errors_by_user(estimator: Estimator, split: Split, users: Int32) -> Float32:
     return np.sqrt(np.bincount(rows, errors**2) / np.bincount(rows)).astype(np.float32)
 
 
-def _errors(estimator: Estimator, split: Split, users: Int32) -> tuple[npt.NDArray, npt.NDArray]:
+def _errors(estimator: Estimator, split: Split, users: Int32) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Give which of `users` each test pair belongs to, and by how much its value is missed."""
     rows = np.repeat(np.arange(len(users)), np.diff(split.test.indptr)[users])
     return rows, estimator.score(users[rows], split.test.indices).astype(np.float64) - split.test.data

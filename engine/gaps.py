@@ -102,7 +102,7 @@ def measure_gaps(found: Evaluation, split: Split, k: int = 10) -> Gaps:
     return Gaps(metric, shoppers, sellers, categories)
 
 
-def user_group_gap(values: npt.NDArray, groups: Mapping[str, Flags]) -> UserGap:
+def user_group_gap(values: npt.NDArray[Any], groups: Mapping[str, Flags]) -> UserGap:
     """Compare a metric, say NDCG@10, between groups of users.
 
     values: (n,), NaN = not defined; groups: name -> (n,) bool, as `user_segments` gives them; they must
@@ -125,7 +125,7 @@ def user_group_gap(values: npt.NDArray, groups: Mapping[str, Flags]) -> UserGap:
     return UserGap(Interval(gap, float(gap - 1.96 * error), float(gap + 1.96 * error)), best, worst, found)
 
 
-def _mean(values: npt.NDArray) -> Interval:
+def _mean(values: npt.NDArray[Any]) -> Interval:
     return intervals([values], most_resampled=0)[0]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +112,7 @@ class Interactions:
     def load(cls, folder: Path) -> Self:
         """Memory-map what `save` wrote."""
 
-        def member(name: str) -> npt.NDArray:
+        def member(name: str) -> Any:
             return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
         return cls(
@@ -124,8 +124,8 @@ class Interactions:
             times=member("times") if (folder / "times.npy").exists() else None,
         )
 
-    def _members(self) -> Sequence[tuple[str, npt.NDArray]]:
-        members: list[tuple[str, npt.NDArray]] = [
+    def _members(self) -> Sequence[tuple[str, npt.NDArray[Any]]]:
+        members: list[tuple[str, npt.NDArray[Any]]] = [
             ("user_offsets", self.user_ids.offsets),
             ("user_text", self.user_ids.text),
             ("item_offsets", self.item_ids.offsets),

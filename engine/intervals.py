@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ class Interval:
 
 
 def intervals(
-    columns: Sequence[npt.NDArray], seed: int = 0, *, most_resampled: int = MANY_USERS
+    columns: Sequence[npt.NDArray[Any]], seed: int = 0, *, most_resampled: int = MANY_USERS
 ) -> list[Interval]:
     """Estimate each column's mean over users with its 95 % interval, by resampling users 1,000 times.
 

@@ -3,6 +3,7 @@ NDCG with binary gain and a log2 discount: Järvelin & Kekäläinen 2002.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,8 @@ def find_hits(top: Int32, truth: sp.csr_matrix) -> Flags:
     if len(chosen) == 0:
         return np.zeros(top.shape, bool)
     at = np.minimum(np.searchsorted(chosen, listed), len(chosen) - 1)
-    return (chosen[at] == listed) & (top >= 0)
+    found: Flags = (chosen[at] == listed) & (top >= 0)
+    return found
 
 
 def per_user_metrics(hits: Flags, n_relevant: Int32, ks: Sequence[int] = DEFAULT_KS) -> dict[str, Float32]:
@@ -49,7 +51,7 @@ def per_user_metrics(hits: Flags, n_relevant: Int32, ks: Sequence[int] = DEFAULT
     gains = np.cumsum(hits[:, :depth] * discount, axis=1)
     precisions = np.cumsum(hits[:, :depth] * counted / place, axis=1)
     first = np.where(counted[:, -1] > 0, hits[:, :depth].argmax(axis=1) + 1, depth + 1)
-    found: dict[str, npt.NDArray] = {}
+    found: dict[str, npt.NDArray[Any]] = {}
     for k in ks:
         reachable = np.minimum(n_relevant, k)
         found[f"ndcg@{k}"] = gains[:, k - 1] / ideal[reachable]
@@ -73,4 +75,4 @@ def overlap(one: Int32, other: Int32, k: int) -> Float32:
         raise ValueError("overlap compares two lists of the same users")
     # Positions ≥ 0 occur once a list, so that an equal pair is a shared item; -1 is no item.
     shared = (one[:, :k, None] == other[:, None, :k]) & (one[:, :k, None] >= 0)
-    return (shared.sum(axis=(1, 2)) / k).astype(np.float32)
+    return np.asarray(shared.sum(axis=(1, 2)) / k, np.float32)

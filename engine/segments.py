@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from engine.beyond_accuracy import popularity_of, tail_items
@@ -133,7 +134,7 @@ def _segment(
     kind: Literal["shoppers", "items", "category"],
     name: str,
     title: str,
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, npt.NDArray[Any]],
 ) -> Segment:
     n = len(next(iter(values.values())))
     if n < LEAST:

@@ -1,6 +1,7 @@
 """Is a difference more than chance? Paired tests by user, the size of the effect, many comparisons."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ MANY = 200  # differing users; beyond, the sum of flipped signs is normal for an
 LEVEL = 0.05
 
 
-def paired_p_value(differences: npt.NDArray, seed: int = 0) -> float:
+def paired_p_value(differences: npt.NDArray[Any], seed: int = 0) -> float:
     """Test whether paired differences, (n,), have mean zero; two-sided, by flipping their signs.
 
     Range 0 to 1; less speaks more against chance. Without a difference it is 1. Up to 200 users who
@@ -36,7 +37,7 @@ def paired_p_value(differences: npt.NDArray, seed: int = 0) -> float:
     return as_far / len(flips) if len(found) <= FEW else (as_far + 1) / (FLIPS + 1)
 
 
-def effect_size(differences: npt.NDArray) -> float:
+def effect_size(differences: npt.NDArray[Any]) -> float:
     """Give the mean difference in standard deviations of the differences (Cohen's d of paired data).
 
     Any sign, 0 = none; 0.2 is commonly called small, 0.5 medium, 0.8 large. 0 when all are alike zero,

@@ -4,7 +4,6 @@ class TestMine(EstimatorContract):
     algorithm = Mine
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,7 +33,7 @@ def random_matrix(seed: int, n_users: int = 60, n_items: int = 45, density: floa
 
 
 @st.composite
-def sparse_matrices(draw: Callable) -> sp.csr_matrix:
+def sparse_matrices(draw: st.DrawFn) -> sp.csr_matrix:
     """Draw small matrices of any shape and density, empty rows and columns among them."""
     shape = draw(st.integers(1, 25)), draw(st.integers(1, 25))
     return random_matrix(draw(st.integers(0, 2**32 - 1)), *shape, density=draw(st.floats(0, 0.9)))

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -93,8 +93,8 @@ class ALSConfig(Settings):
 class Side:
     """One side's rows with what their ridge problems need, cut into chunks of about equal work."""
 
-    indptr: npt.NDArray
-    indices: npt.NDArray
+    indptr: npt.NDArray[Any]
+    indices: npt.NDArray[Any]
     weights: Float32
     ridge: Float32
     chunks: list[Int32]
@@ -285,7 +285,7 @@ class ALS(FactorModel):
         own = {"spectrum": self.spectrum_, "value_scale": self.value_scale_, "unobserved": self.unobserved_}
         return super().arrays() | own
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         super()._restore(arrays)
         self.spectrum_ = restored_array(arrays, "spectrum", (self.width,))
         self.value_scale_ = restored_array(arrays, "value_scale", (1,))

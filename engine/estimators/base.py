@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ __all__ = [
     "ProgressCallback", "Recommendations", "Settings", "UserState", "config_fields", "make_config", "option",
 ]  # fmt: skip
 
-Arrays = dict[str, npt.NDArray]
+Arrays = dict[str, npt.NDArray[Any]]
 Positions = npt.NDArray[np.integer]
 SCORES_AT_ONCE = 4_000_000  # float32 scores a thread holds while it ranks: 16 MB
 LEFT_OUT = 50  # items of a long history that an explanation by losses leaves out in turn
@@ -330,14 +330,14 @@ class Estimator(ABC):
         """Give the learned arrays by name, all that `from_arrays` needs."""
 
     @abstractmethod
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take what `arrays` gave; raise ValueError when shapes or positions cannot be right."""
 
     @classmethod
     def from_arrays(
         cls,
         config: Settings,
-        arrays: Mapping[str, npt.NDArray],
+        arrays: Mapping[str, npt.NDArray[Any]],
         *,
         n_users: int,
         n_items: int,

@@ -9,7 +9,7 @@ by its length (Zhou, Wilkinson, Schreiber & Pan 2008).
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -146,10 +146,11 @@ class BiasedMF(FactorModel):
         rate, held = np.float32(c.learning_rate), np.float32(c.regularization)
 
         def step(block: Block) -> float:
-            return step_through(
+            squares: float = step_through(
                 block.first, block.last, block.indptr, block.indices, block.values,
                 users, biases[0], items, biases[1], self.mean_[0], rate, held,
             )  # fmt: skip
+            return squares
 
         rounds = divide(matrix, self.seed)
         with ThreadPoolExecutor(self.threads) as pool:
@@ -251,7 +252,7 @@ class BiasedMF(FactorModel):
     def arrays(self) -> Arrays:
         return super().arrays() | {"mean": self.mean_}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         super()._restore(arrays)
         self.mean_ = restored_array(arrays, "mean", (1,))
 

@@ -7,6 +7,7 @@ for information retrieval"). It starts at the best model alone, so that no model
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ SHARES = (
 Scorer = Callable[[Int32], list[Float32]]
 
 
-def segment_of(lengths: npt.NDArray) -> Int32:
+def segment_of(lengths: npt.NDArray[Any]) -> Int32:
     """Give the position in SEGMENTS of shoppers with so many items in their history."""
     return np.searchsorted(SEGMENT_STARTS, lengths, side="right").astype(np.int32)
 
@@ -67,7 +68,7 @@ def hold_out(
     is_held = np.zeros(matrix.nnz, bool)
     is_held[entries[order]] = from_end <= held[judged][users]
 
-    def part(kept: npt.NDArray[np.bool_], counts: npt.NDArray) -> sp.csr_matrix:
+    def part(kept: npt.NDArray[np.bool_], counts: npt.NDArray[Any]) -> sp.csr_matrix:
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return sp.csr_matrix((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)
 
@@ -97,12 +98,12 @@ class Candidates:
     lengths: Int32
     relevant: Int32
 
-    def of(self, kept: npt.NDArray) -> "Candidates":
+    def of(self, kept: npt.NDArray[Any]) -> "Candidates":
         return Candidates(
             self.features[kept], self.hits[kept], self.there[kept], self.lengths[kept], self.relevant[kept]
         )
 
-    def ndcg(self, weights: npt.NDArray) -> float:
+    def ndcg(self, weights: npt.NDArray[Any]) -> float:
         """Rank each shopper's candidates by the blend and measure the mean NDCG@10."""
         scores = np.where(self.there, self.features @ weights.astype(np.float32), -np.inf).astype(np.float32)
         order, _ = top_k(np.ascontiguousarray(scores), DEPTH)
@@ -152,7 +153,9 @@ def learn_weights(found: Candidates, fallback: Sequence[float]) -> Float32:
     ]).astype(np.float32)  # fmt: skip
 
 
-def _best(found: Candidates, otherwise: npt.NDArray, others: Sequence[npt.NDArray]) -> npt.NDArray:
+def _best(
+    found: Candidates, otherwise: npt.NDArray[Any], others: Sequence[npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
     """Climb from what ranks best: one model alone, all alike, or one of the others."""
     found = found.of(np.flatnonzero(found.hits.any(axis=1)))  # without a hit no weights help
     n = len(otherwise)
@@ -164,7 +167,7 @@ def _best(found: Candidates, otherwise: npt.NDArray, others: Sequence[npt.NDArra
     return _climb(found, tried[best], quality[best])
 
 
-def _climb(found: Candidates, weights: npt.NDArray, quality: float) -> npt.NDArray:
+def _climb(found: Candidates, weights: npt.NDArray[Any], quality: float) -> npt.NDArray[Any]:
     """Change one weight at a time as long as NDCG grows."""
     for _ in range(ROUNDS):
         before = quality

@@ -9,7 +9,7 @@ Schmidt-Thieme 2012, "Personalized ranking for non-uniformly sampled items").
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -144,7 +144,7 @@ class BPR(FactorModel):
         self.user_factors_ = self._fold(matrix)
         progress(Progress("fit", c.epochs + 1, c.epochs + 1, "Fitted"))
 
-    def _fold(self, rows: sp.csr_matrix, item: int = -1, parts: npt.NDArray | None = None) -> Float32:
+    def _fold(self, rows: sp.csr_matrix, item: int = -1, parts: npt.NDArray[Any] | None = None) -> Float32:
         users = np.zeros((rows.shape[0], self.width), np.float32)
         users[:, -1] = 1
         weights = np.ones(rows.nnz, np.float32)
@@ -190,7 +190,7 @@ class BPR(FactorModel):
         scale = np.array([self.value_scale_], np.float32)
         return {**super().arrays(), "value_scale": scale} if self.reads_values else super().arrays()
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         super()._restore(arrays)
         if self.reads_values:
             self.value_scale_ = float(restored_array(arrays, "value_scale", (1,))[0])

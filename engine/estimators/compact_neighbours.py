@@ -5,6 +5,7 @@ Loaded, they are float32 again, since kernels add them up: smaller to keep and t
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ class CompactNeighbours(NeighbourModel):
         codes, scale = encode(arrays[VALUES][:, None], "float16")
         return {**arrays, VALUES: codes[:, 0], SCALE: scale}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         codes, scale = arrays[VALUES], arrays[SCALE]
         if codes.dtype != np.float16 or codes.ndim != 1 or scale.dtype != np.float32 or scale.shape != (1,):
             raise ValueError(f"{VALUES} must be float16 with one float32 scale")

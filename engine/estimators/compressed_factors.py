@@ -7,7 +7,7 @@ only those of the history where the class says that it reads no others.
 
 from collections.abc import Mapping
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,9 +42,9 @@ class CompressedFactors(Estimator):
 
     kind: ClassVar[type[FactorModel]]
 
-    user_factors_: npt.NDArray
+    user_factors_: npt.NDArray[Any]
     user_scales_: Float32
-    item_factors_: npt.NDArray
+    item_factors_: npt.NDArray[Any]
     item_scales_: Float32
     user_cut_: Float32 | None
     item_cut_: Float32 | None
@@ -126,7 +126,7 @@ class CompressedFactors(Estimator):
             own |= {"user_cut": self.user_cut_, "item_cut": self.item_cut_}
         return {**self.rest_, **own}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         width = rank = self._width()
         self.user_cut_ = self.item_cut_ = None
         if "user_cut" in arrays:
@@ -175,7 +175,9 @@ def compressed(kind: type[FactorModel]) -> type[CompressedFactors]:
     return type(f"Compressed{kind.__name__}", (CompressedFactors,), facts)
 
 
-def _restored(arrays: Mapping[str, npt.NDArray], side: str, n: int, rank: int) -> tuple[npt.NDArray, Float32]:
+def _restored(
+    arrays: Mapping[str, npt.NDArray[Any]], side: str, n: int, rank: int
+) -> tuple[npt.NDArray[Any], Float32]:
     codes = arrays[f"{side}_factors"]
     if codes.shape != (n, rank) or codes.dtype not in list(STORAGES.values()):
         raise ValueError(f"{side}_factors must be of shape {(n, rank)}, not {codes.dtype} {codes.shape}")
@@ -186,6 +188,6 @@ def _scales_of(scales: Float32, positions: Positions) -> Float32:
     return scales if len(scales) == 1 else scales[positions]
 
 
-def _widened(codes: npt.NDArray, scales: Float32, other_cut: Float32 | None) -> Float32:
+def _widened(codes: npt.NDArray[Any], scales: Float32, other_cut: Float32 | None) -> Float32:
     rows = decode(codes, scales)
     return rows if other_cut is None else rows @ other_cut.T

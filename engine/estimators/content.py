@@ -6,7 +6,7 @@ items' vectors. Pazzani & Billsus 2007, "Content-based recommendation systems".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -201,7 +201,7 @@ class Content(Estimator):
         }
         return arrays if self.settings.values == "ignore" else {**arrays, "history_values": history.data}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         n_users, n_items = self.n_users_, self.n_items_
         n_traits = max(len(arrays["by_trait_indptr"]) - 1, 0)
         items = arrays["history_items"]

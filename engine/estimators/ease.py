@@ -146,4 +146,5 @@ def inverted(gram: Float32) -> Float32:
         factor[start:stop, stop:] = factor[stop:, start:stop].T
         square = np.tril(factor[start:stop, start:stop])
         factor[start:stop, start:stop] = square + np.tril(square, -1).T
-    return factor
+    inverse: Float32 = factor
+    return inverse

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,7 @@ class FactorModel(Estimator):
         return RANKED_AT_ONCE
 
     def _pair_scores(self, state: UserState, items: Int32) -> Float32:
-        return np.einsum("nk,nk->n", state.rows, self.item_factors_[items])
+        return np.asarray(np.einsum("nk,nk->n", state.rows, self.item_factors_[items]), np.float32)
 
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Compare factors by their angle (cosine)."""
@@ -75,12 +75,12 @@ class FactorModel(Estimator):
     def arrays(self) -> Arrays:
         return {"user_factors": self.user_factors_, "item_factors": self.item_factors_}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self.user_factors_ = restored_array(arrays, "user_factors", (self.n_users_, self.width))
         self.item_factors_ = restored_array(arrays, "item_factors", (self.n_items_, self.width))
 
 
-def restored_array(arrays: Mapping[str, npt.NDArray], name: str, shape: tuple[int, ...]) -> Float32:
+def restored_array(arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]) -> Float32:
     """Take one float32 array of an artifact; raise ValueError when its type or shape is another."""
     array = arrays[name]
     if array.shape != shape or array.dtype != np.float32:

@@ -8,7 +8,7 @@ one model is a reason of the blend, and taking it away lowers the blended score.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -228,7 +228,7 @@ class Hybrid(Estimator):
         parts = tuple(source.fold_in(checked) for source in self.sources_.values())
         return UserState(self._weights_of(np.diff(checked.indptr)), parts)
 
-    def _weights_of(self, lengths: npt.NDArray) -> Float32:
+    def _weights_of(self, lengths: npt.NDArray[Any]) -> Float32:
         """Give what each source's score is multiplied with, (n, sources).
 
         From the middle of one segment to that of the next the weights pass geometrically. The scale of a
@@ -344,7 +344,7 @@ class Hybrid(Estimator):
             own |= {f"{name}_{member}": array for member, array in source.arrays().items()}
         return own
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         with_content = self.settings.content and any(name.startswith("content_") for name in arrays)
         self.sources_ = {}
         for kind, config in source_kinds(self.settings, with_content):

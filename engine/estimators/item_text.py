@@ -6,6 +6,7 @@ with the smoothed form log((1 + items) / (1 + items with the word)) + 1, so that
 
 import re
 from collections.abc import Callable
+from typing import Any
 from unicodedata import category, normalize
 
 import numpy as np
@@ -113,7 +114,7 @@ def _price_bands(prices: Float64) -> sp.csr_matrix:
     second: each row has length 1.
     """
     known = np.flatnonzero(np.isfinite(prices))
-    edges: npt.NDArray = np.zeros(1)
+    edges: npt.NDArray[Any] = np.zeros(1)
     if len(known):
         edges = np.unique(np.quantile(prices[known], np.linspace(0, 1, PRICE_BANDS)))
     place = np.interp(prices[known], edges, np.arange(len(edges)))

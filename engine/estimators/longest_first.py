@@ -77,7 +77,7 @@ class LongestFirst:
 
 def lengths_of(rows: Float32, counts: Float32) -> Float32:
     """Measure rows, (n,), in the columns that count, without a copy of them."""
-    return np.sqrt(np.einsum("nk,nk,k->n", rows, rows, counts))
+    return np.asarray(np.sqrt(np.einsum("nk,nk,k->n", rows, rows, counts)), np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -5,7 +5,7 @@ a thread, so that no n × n matrix exists at any time.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -169,10 +169,14 @@ def ones_like(matrix: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def restored(
-    values: npt.NDArray, items: npt.NDArray, indptr: npt.NDArray, shape: tuple[int, int], name: str
+    values: npt.NDArray[Any],
+    items: npt.NDArray[Any],
+    indptr: npt.NDArray[Any],
+    shape: tuple[int, int],
+    name: str,
 ) -> sp.csr_matrix:
     """Build a CSR from an artifact's arrays; raise ValueError when kernels could not trust its positions."""
-    typed = (values.dtype, items.dtype, indptr.dtype) == (np.float32, np.int32, np.int32)
+    typed = values.dtype == np.float32 and items.dtype == indptr.dtype == np.int32
     if not typed or indptr.shape != (shape[0] + 1,) or not values.shape == items.shape == (indptr[-1],):
         raise ValueError(f"{name} do not have one row for each of {shape[0]:,} entries")
     if (

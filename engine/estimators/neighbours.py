@@ -5,6 +5,7 @@ A new one writes `_learn`, which finds the weights, and inherits everything else
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +98,7 @@ class NeighbourModel(Estimator):
         }
         return {**arrays, "history_values": history.data} if self.keeps_values else arrays
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self.history_ = restored_history(arrays, (self.n_users_, self.n_items_), self.keeps_values)
         near = arrays["neighbour_values"], arrays["neighbour_items"], arrays["neighbour_indptr"]
         self.similarity_ = restored(*near, (self.n_items_, self.n_items_), "neighbours")
@@ -112,7 +113,7 @@ def positive(matrix: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def restored_history(
-    arrays: Mapping[str, npt.NDArray], shape: tuple[int, int], has_values: bool
+    arrays: Mapping[str, npt.NDArray[Any]], shape: tuple[int, int], has_values: bool
 ) -> sp.csr_matrix:
     """Take the histories of an artifact, whose values are all 1 unless they were kept."""
     items = arrays["history_items"]

@@ -7,6 +7,8 @@ integer-arithmetic-only inference", without a zero point). A shopper's row is tu
 scoring, which loses next to nothing; products of int16 and int8 add up exactly in int32.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -19,7 +21,7 @@ BIAS = 112  # a float16's bits, moved into a float32's places, are its number ti
 IN_CACHE = 256  # items that stay in the first cache while a block of users passes
 
 
-def encode(rows: Float32, storage: str) -> tuple[npt.NDArray, Float32]:
+def encode(rows: Float32, storage: str) -> tuple[npt.NDArray[Any], Float32]:
     """Store (n, d) rows as codes (n, d) of the type and scales, (n,) for int8 and otherwise (1,)."""
     if storage == "int8":
         scales = (np.abs(rows).max(axis=1, initial=0) / 127).astype(np.float32)
@@ -32,12 +34,12 @@ def encode(rows: Float32, storage: str) -> tuple[npt.NDArray, Float32]:
     return np.ascontiguousarray(rows, np.float32), np.ones(1, np.float32)
 
 
-def decode(codes: npt.NDArray, scales: Float32) -> Float32:
+def decode(codes: npt.NDArray[Any], scales: Float32) -> Float32:
     """Turn rows of codes back into float32; scales as `encode` gave them for these rows."""
     return codes.astype(np.float32) * scales[:, None]
 
 
-def score_all(rows: Float32, codes: npt.NDArray, scales: Float32) -> Float32:
+def score_all(rows: Float32, codes: npt.NDArray[Any], scales: Float32) -> Float32:
     """Score (n, d) float32 users against all (m, d) stored items: (n, m), never all items in float32."""
     if codes.dtype == np.float32:
         return inner_products(rows, codes)
@@ -52,13 +54,13 @@ def score_all(rows: Float32, codes: npt.NDArray, scales: Float32) -> Float32:
     return scores
 
 
-def score_pairs(rows: Float32, codes: npt.NDArray, scales: Float32) -> Float32:
+def score_pairs(rows: Float32, codes: npt.NDArray[Any], scales: Float32) -> Float32:
     """Score the i-th user with the i-th stored item, (n,), as `score_all` does."""
     if codes.dtype == np.int8:
         users, user_scales = to_int16(rows)
         totals = np.einsum("nk,nk->n", users, codes, dtype=np.int64)
-        return totals.astype(np.float32) * (user_scales * scales)
-    return np.einsum("nk,nk->n", rows, decode(codes, scales))
+        return np.asarray(totals.astype(np.float32) * (user_scales * scales), np.float32)
+    return np.asarray(np.einsum("nk,nk->n", rows, decode(codes, scales)), np.float32)
 
 
 def to_int16(rows: Float32) -> tuple[npt.NDArray[np.int16], Float32]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +94,7 @@ class Popularity(Estimator):
     def arrays(self) -> Arrays:
         return {"popularity": self.popularity_}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self.popularity_ = arrays["popularity"]
         if self.popularity_.shape != (self.n_items_,):
             raise ValueError(f"popularity has shape {self.popularity_.shape} for {self.n_items_} items")

@@ -6,7 +6,7 @@ so that a shopper of whom nothing is known gets what everyone gets.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +115,7 @@ class PopularityCategory(Estimator):
 
     def _block_scores(self, state: UserState, start: int, stop: int) -> Float32:
         of_each = sp.csr_matrix(state.rows[start:stop]).toarray()
-        scores = of_each[:, self.category_of_]  # an item without a category reads the last, times 0
+        scores: Float32 = of_each[:, self.category_of_]  # an item without a category reads the last, times 0
         scores *= self._within
         scores += self._overall
         return scores
@@ -125,7 +125,7 @@ class PopularityCategory(Estimator):
             return np.empty(0, np.float32)
         profiles = sp.csr_matrix(state.rows)
         of_each = np.asarray(profiles[np.arange(len(items)), self.category_of_[items]], np.float32).ravel()
-        return of_each * self._within[items] + self._overall[items]
+        return np.asarray(of_each * self._within[items] + self._overall[items], np.float32)
 
     def _similar_items(self, items: Int32, k: int) -> Recommendations:
         """Give the best sellers of the item's own category; none, when it has none."""
@@ -158,7 +158,7 @@ class PopularityCategory(Estimator):
             "profile_counts": self.profiles_.data,
         }
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         n = self.n_items_
         self.popularity_ = restored_array(arrays, "popularity", (n,))
         self.category_of_ = of = arrays["category_of"]

@@ -6,7 +6,7 @@ section 3.2: what was never chosen counts as 0, and a shopper's factors are her 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ class PureSVD(FactorModel):
     def arrays(self) -> Arrays:
         return super().arrays() | {"strengths": self.strengths_}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         super()._restore(arrays)
         self.strengths_ = restored_array(arrays, "strengths", (self.width,))
 
@@ -153,8 +153,10 @@ def strongest_few(
         return np.zeros(k), np.zeros((k, rows.shape[1]))
     steps = 0
 
-    def counted(product: Callable[[npt.NDArray], npt.NDArray]) -> Callable[[npt.NDArray], npt.NDArray]:
-        def multiply(x: npt.NDArray) -> npt.NDArray:
+    def counted(
+        product: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    ) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+        def multiply(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
             nonlocal steps
             steps += 1  # how many there will be is not known: the share shown only draws near to 1
             progress(Progress("fit", steps, steps + 4 * k, "Lanczos steps"))

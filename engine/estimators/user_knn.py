@@ -7,7 +7,7 @@ less each shopper's mean, over the items that both rated. Only the k nearest of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -220,7 +220,7 @@ class UserKNN(Estimator):
         }
         return {**arrays, "history_values": history.data} if self.keeps_values else arrays
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray]) -> None:
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self.history_ = restored_history(arrays, (self.n_users_, self.n_items_), self.keeps_values)
         near = arrays["neighbour_values"], arrays["neighbour_users"], arrays["neighbour_indptr"]
         self.neighbours_ = restored(*near, (self.n_users_, self.n_users_), "neighbours")
@@ -232,4 +232,4 @@ def rarity(history: sp.csr_matrix, weighting: str) -> Float32:
     if weighting not in ("tfidf", "bm25"):
         return np.ones(history.shape[1], np.float32)
     shoppers = np.bincount(history.indices, minlength=history.shape[1])
-    return np.log1p(history.shape[0] / np.maximum(shoppers, 1)).astype(np.float32)
+    return np.asarray(np.log1p(history.shape[0] / np.maximum(shoppers, 1)), np.float32)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from engine.estimators.base import BLAS, Context, Estimator, Settings
@@ -97,7 +99,7 @@ def sample_users(fold: Split, share: float, seed: int) -> Split:
     )
 
 
-def keep_rows(matrix: sp.csr_matrix, kept: np.ndarray) -> sp.csr_matrix:
+def keep_rows(matrix: sp.csr_matrix, kept: npt.NDArray[Any]) -> sp.csr_matrix:
     """Empty the rows that are not kept; kept: (n_rows,) bool."""
     lengths = np.diff(matrix.indptr)
     entries = np.repeat(kept, lengths)

@@ -54,7 +54,7 @@ class Counters:
     """This server's metrics, in a registry of their own."""
 
     def __init__(self, config: ServingConfig) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
         place = ("shop", "placement", "release")

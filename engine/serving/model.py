@@ -50,7 +50,8 @@ class ServedModel:
 
     def history(self, user: int) -> Int32:
         """Give the items that a user already has."""
-        return self._indices[self._indptr[user] : self._indptr[user + 1]]
+        owned: Int32 = self._indices[self._indptr[user] : self._indptr[user + 1]]
+        return owned
 
     def row_of(self, items: Int32, user: int = -1) -> sp.csr_matrix:
         """Build the (1, n_items) row of a user (-1: unknown) who has these items; sorted, each once.
