@@ -15,6 +15,7 @@ from engine.estimators.base import Estimate, ProgressCallback, Settings, option
 from engine.estimators.nearest import Formula, nearest
 from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.sharpening import HOPS, sharpened
+from engine.interactions import Float32
 
 
 # No validation split chose these: see docs/reference/defaults.md, which has figures of three data sets.
@@ -60,6 +61,12 @@ class ItemGraphConfig(Settings):
         step=0.1,
         search=(0.0, 0.95),
     )
+    values: str = option(
+        "ignore",
+        title="Values in the file",
+        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
+        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
+    )
 
 
 class ItemGraph(NeighbourModel):
@@ -73,23 +80,35 @@ class ItemGraph(NeighbourModel):
     Config = ItemGraphConfig
 
     def _learn(self, matrix: sp.csr_matrix, progress: ProgressCallback) -> sp.csr_matrix:
-        """P(i to u to j) = sum over u of (1 / shoppers of i)^alpha (1 / choices of u)^alpha."""
+        """P(i to u to j) = sum over u of (1 / shoppers of i)^alpha (1 / choices of u)^alpha.
+
+        With confidences a step's chance is its share: (c_ui / sum of i's)^alpha (c_uj / sum of u's)^alpha.
+        """
         c = cast(ItemGraphConfig, self.config)
-        choices = np.maximum(np.diff(self.history_.indptr), 1).astype(np.float32)
-        by_item = sp.csr_matrix(self.history_.T)
-        shoppers = np.maximum(np.diff(by_item.indptr), 1).astype(np.float32)
-        by_item.data = (choices**-c.alpha)[by_item.indices]
+        history, by_item = self.history_, sp.csr_matrix(self.history_.T)
+        choices, shoppers = self._strengths(history), self._strengths(by_item)
+        chances = (choices**-c.alpha)[by_item.indices]
+        if self.keeps_values:
+            chances *= by_item.data**c.alpha
+            powers = history.data**c.alpha
+            history = sp.csr_matrix((powers, history.indices, history.indptr), shape=history.shape)
+        by_item.data = chances
         walk = Formula(shoppers**c.alpha, shoppers**c.beta)
 
         def walk_all(progress: ProgressCallback) -> sp.csr_matrix:
-            return nearest(
-                by_item, self.history_, walk, c.neighbours, threads=self.threads, progress=progress
-            )
+            return nearest(by_item, history, walk, c.neighbours, threads=self.threads, progress=progress)
 
         if c.sharpness == 0:
             return walk_all(progress)
         near = walk_all(lambda report: progress(replace(report, total=2 * report.total)))
         return sharpened(near, c.sharpness, threads=self.threads, progress=progress)
+
+    def _strengths(self, rows: sp.csr_matrix) -> Float32:
+        """Count the entries of each row, or add up their confidences; 1 where there are none."""
+        if not self.keeps_values:
+            return np.asarray(np.maximum(np.diff(rows.indptr), 1), np.float32)
+        sums = np.asarray(rows.sum(axis=1, dtype=np.float64)).ravel()
+        return np.asarray(np.where(sums > 0, sums, 1), np.float32)
 
     @classmethod
     def estimate(cls, config: Settings, n_users: int, n_items: int, n_interactions: int) -> Estimate:
@@ -97,7 +116,8 @@ class ItemGraph(NeighbourModel):
         pairs = n_interactions * (n_interactions / max(n_users, 1)) * 3  # long histories weigh more
         met = min(n_items, c.neighbours, pairs / n_items)
         room = n_items * min(c.neighbours, n_items)
-        memory = 16 * n_interactions + 9 * room + 8 * met * n_items + 16 * (n_users + n_items)
+        entries = 28 if c.values == "confidence" else 16  # bytes: by item, by shopper; powers of confidences
+        memory = entries * n_interactions + 9 * room + 8 * met * n_items + 16 * (n_users + n_items)
         seconds = 0.03 + pairs * 2e-9 + met * n_items * 2e-8
         if c.sharpness > 0:
             seconds += n_items * met * (min(met, HOPS) * 5e-10 + 1e-7)

@@ -33,6 +33,28 @@ class TestItemGraph(EstimatorContract):
         np.testing.assert_array_equal(one.data, two.data)
 
 
+class TestItemGraphWithConfidence(EstimatorContract):
+    algorithm = ItemGraph
+    config = ItemGraphConfig(values="confidence")
+
+    @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.1), (1.6, 0.7)])
+    def test_weights_are_those_of_a_dense_walk_by_shares(self, alpha: float, beta: float) -> None:
+        matrix = random_matrix(12)
+        dense = matrix.toarray().astype(float)
+        of_item, of_user = (np.maximum(dense.sum(axis=axis), 1) for axis in (0, 1))
+        expected = (dense.T / of_item[:, None]) ** alpha @ (dense / of_user[:, None]) ** alpha / of_item**beta
+        np.fill_diagonal(expected, 0)
+        config = ItemGraphConfig(alpha=alpha, beta=beta, values="confidence")
+        found = ItemGraph(config).fit(matrix).similarity_.toarray()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+    def test_ones_walk_as_if_values_were_ignored(self) -> None:
+        matrix = random_matrix(13)
+        matrix.data[:] = 1
+        plain, weighed = ItemGraph().fit(matrix).similarity_, self.fitted(matrix).similarity_
+        np.testing.assert_array_equal(weighed.toarray(), plain.toarray())
+
+
 class TestASharpItemGraph(EstimatorContract):
     algorithm = ItemGraph
     config = ItemGraphConfig(alpha=0.5, beta=0.2, sharpness=0.9)
