@@ -1,48 +1,22 @@
-"""Every algorithm by its name, in the order in which pages show them."""
+"""Every algorithm by its name: ALGORITHMS those that can be trained, LOADABLE what an artifact may hold.
 
-from engine.estimators.als import ALS
+The modules of all of them are loaded when one of these is first asked for, so that a program that uses one
+algorithm starts without the others.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from engine.estimators.base import Estimator
-from engine.estimators.biased_mf import BiasedMF
-from engine.estimators.bpr import BPR
-from engine.estimators.compact_neighbours import compact
-from engine.estimators.compressed_factors import compressed
-from engine.estimators.content import Content
-from engine.estimators.ease import EASE
-from engine.estimators.factors import FactorModel
-from engine.estimators.hybrid import Hybrid
-from engine.estimators.item_graph import ItemGraph
-from engine.estimators.item_knn import ItemKNN
-from engine.estimators.neighbours import NeighbourModel
-from engine.estimators.popularity import Popularity
-from engine.estimators.popularity_category import PopularityCategory
-from engine.estimators.popularity_recent import PopularityRecent
-from engine.estimators.pure_svd import PureSVD
-from engine.estimators.user_knn import UserKNN
 
-ALGORITHMS: dict[str, type[Estimator]] = {
-    each.name: each
-    for each in (
-        Popularity,
-        PopularityRecent,
-        PopularityCategory,
-        ItemKNN,
-        UserKNN,
-        ItemGraph,
-        EASE,
-        ALS,
-        PureSVD,
-        BPR,
-        BiasedMF,
-        Content,
-        Hybrid,
-    )
-}
-
-# What an artifact may hold: smaller variants too, which `engine.compression` makes and nobody can train.
-SMALLER: list[type[Estimator]] = [
-    compressed(each) for each in ALGORITHMS.values() if issubclass(each, FactorModel)
-]
-SMALLER += [compact(each) for each in ALGORITHMS.values() if issubclass(each, NeighbourModel)]
-LOADABLE = ALGORITHMS | {each.name: each for each in SMALLER}
+if TYPE_CHECKING:
+    from engine.estimators.registry import ALGORITHMS, LOADABLE
 
 __all__ = ["ALGORITHMS", "LOADABLE", "Estimator"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from engine.estimators import registry
+
+    return getattr(registry, name)
