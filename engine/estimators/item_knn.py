@@ -96,7 +96,8 @@ class ItemKNN(NeighbourModel):
         pairs = n_interactions * (n_interactions / max(n_users, 1)) * 3  # long histories weigh more
         choosing = 1 + min(c.neighbours, n_items) / 150
         kept = n_items * min(c.neighbours, n_items)
-        memory = 24 * n_interactions + 12 * kept + 16 * (n_users + n_items)
+        entries = 33 if c.weighting == "pearson" else 24  # bytes; Pearson also keeps which pairs there are
+        memory = entries * n_interactions + 12 * kept + 16 * (n_users + n_items)
         return Estimate(memory_bytes=memory, seconds=0.04 + pairs * choosing * 2.2e-9)
 
 
