@@ -10,7 +10,7 @@ from portal.tests.route_table import ROUTES
 from portal.tests.scene import upload
 from portal.tests.test_routes import CHANGES, WAYS, fill, send
 
-pytestmark = [pytest.mark.django_db, pytest.mark.patient]
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 TEXTS = {
     "NUL": "a\0b",
