@@ -101,6 +101,16 @@ def option(
     return field(default=default, metadata={**facts, "choices": tuple(choices), "search": search, "log": log})
 
 
+def values_option() -> Any:
+    """Declare the field `values` of an algorithm that may take values for confidences."""
+    return option(
+        "ignore",
+        title="Values in the file",
+        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
+        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
+    )
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of every config: frozen, checked when made, each field declared by `option`."""

@@ -30,6 +30,7 @@ from engine.estimators.base import (
     UserState,
     check_matrix,
     option,
+    values_option,
 )
 from engine.estimators.factors import UNRELATED, FactorModel, restored_array
 from engine.estimators.kernels import padded
@@ -81,12 +82,7 @@ class ALSConfig(Settings):
         maximum=10_000.0,
         search=(1.0, 1_000.0),
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,21 @@ from threadpoolctl import ThreadpoolController
 
 from engine.interactions import Float32, Int32, Int64
 from engine.items import ItemFacts
-from engine.parameters import ConfigError, Parameter, Settings, config_fields, make_config, option
+from engine.parameters import (
+    ConfigError,
+    Parameter,
+    Settings,
+    config_fields,
+    make_config,
+    option,
+    values_option,
+)
 from engine.topk import empty_heaps, finish, mask, offer
 
 __all__ = [
     "FAMILIES", "ConfigError", "Context", "Estimate", "Estimator", "Explanation", "Parameter", "Progress",
     "ProgressCallback", "Recommendations", "Settings", "UserState", "config_fields", "make_config", "option",
+    "values_option",
 ]  # fmt: skip
 
 Arrays = dict[str, npt.NDArray[Any]]

@@ -27,6 +27,7 @@ from engine.estimators.base import (
     UserState,
     check_matrix,
     option,
+    values_option,
 )
 from engine.estimators.factors import FactorModel, restored_array
 from engine.estimators.kernels import FAST
@@ -81,12 +82,7 @@ class BPRConfig(Settings):
         maximum=1.0,
         search=(1e-4, 0.1),
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 class BPR(FactorModel):

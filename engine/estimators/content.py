@@ -26,6 +26,7 @@ from engine.estimators.base import (
     UserState,
     check_matrix,
     option,
+    values_option,
 )
 from engine.estimators.item_text import describe_items
 from engine.estimators.likeness import rank_alike
@@ -62,12 +63,7 @@ class ContentConfig(Settings):
         maximum=10.0,
         search=(0.0, 2.0),
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 class Content(Estimator):

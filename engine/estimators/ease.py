@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg.lapack import get_lapack_funcs
 
-from engine.estimators.base import BLAS, Estimate, Progress, ProgressCallback, Settings, option
+from engine.estimators.base import BLAS, Estimate, Progress, ProgressCallback, Settings, option, values_option
 from engine.estimators.neighbours import NeighbourModel
 from engine.interactions import Float32
 
@@ -47,12 +47,7 @@ class EASEConfig(Settings):
         maximum=100_000,
         step=1000,
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 class EASE(NeighbourModel):

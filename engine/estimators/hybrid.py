@@ -30,6 +30,7 @@ from engine.estimators.base import (
     UserState,
     check_matrix,
     option,
+    values_option,
 )
 from engine.estimators.blending import (
     CANDIDATES,
@@ -96,12 +97,7 @@ class HybridConfig(Settings):
         maximum=0.5,
         step=0.05,
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 class Hybrid(Estimator):

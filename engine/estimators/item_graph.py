@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import scipy.sparse as sp
 
-from engine.estimators.base import Estimate, ProgressCallback, Settings, option
+from engine.estimators.base import Estimate, ProgressCallback, Settings, option, values_option
 from engine.estimators.nearest import Formula, nearest
 from engine.estimators.neighbours import NeighbourModel
 from engine.estimators.sharpening import HOPS, sharpened
@@ -61,12 +61,7 @@ class ItemGraphConfig(Settings):
         step=0.1,
         search=(0.0, 0.95),
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 class ItemGraph(NeighbourModel):

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import scipy.sparse as sp
 
-from engine.estimators.base import Estimate, ProgressCallback, Settings, option
+from engine.estimators.base import Estimate, ProgressCallback, Settings, option, values_option
 from engine.estimators.nearest import Formula, centred, correlated, nearest, norms, weigh
 from engine.estimators.neighbours import NeighbourModel
 
@@ -54,12 +54,7 @@ class ItemKNNConfig(Settings):
         search=(0.5, 200.0),
         log=True,
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 class ItemKNN(NeighbourModel):

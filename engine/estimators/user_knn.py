@@ -27,6 +27,7 @@ from engine.estimators.base import (
     UserState,
     check_matrix,
     option,
+    values_option,
 )
 from engine.estimators.item_knn import WEIGHTINGS, mean_square
 from engine.estimators.likeness import alike_rows, others_of_rows
@@ -67,12 +68,7 @@ class UserKNNConfig(Settings):
         maximum=1000.0,
         search=(0.0, 50.0),
     )
-    values: str = option(
-        "ignore",
-        title="Values in the file",
-        help="Ignore: every interaction is one yes. Confidence: a higher value is a stronger yes.",
-        choices=(("ignore", "Ignore them"), ("confidence", "Use them as confidence")),
-    )
+    values: str = values_option()
 
 
 class UserKNN(Estimator):
