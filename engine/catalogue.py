@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.fields import CONTROL, IdCodes, Numbers, Reason, explain_id, explain_number
-from engine.interactions import Float32, IdTable
+from engine.interactions import Float32, IdTable, map_member, save_members
 from engine.items import ItemFacts
 from engine.records import Batch, Records
 from engine.refusals import FileRefused, Problem, ProblemLog, show
@@ -51,27 +52,19 @@ class Catalogue:
 
     def save(self, folder: Path) -> None:
         """Write one `.npy` a member into `folder` (made if missing)."""
-        folder.mkdir(parents=True, exist_ok=True)
+        members: dict[str, npt.NDArray[Any]] = {"prices": self.prices}
         for name in TABLES:
             table: IdTable | None = getattr(self, name)
-            if table is None:
-                continue
-            np.save(folder / f"{name}_offsets.npy", table.offsets, allow_pickle=False)
-            np.save(folder / f"{name}_text.npy", table.text, allow_pickle=False)
-        np.save(folder / "prices.npy", self.prices, allow_pickle=False)
+            if table is not None:
+                members |= table.members(name)
+        save_members(folder, members)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Memory-map what `save` wrote."""
-
-        def member(name: str) -> Any:
-            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
-        def table(name: str) -> IdTable:
-            return IdTable(member(f"{name}_offsets"), member(f"{name}_text"))
-
-        sellers = table("sellers") if (folder / "sellers_text.npy").exists() else None
-        return cls(table("ids"), table("titles"), table("categories"), member("prices"), sellers)
+        ids, titles, categories = (IdTable.load(folder, name) for name in ("ids", "titles", "categories"))
+        sellers = IdTable.load(folder, "sellers") if (folder / "sellers_text.npy").exists() else None
+        return cls(ids, titles, categories, map_member(folder, "prices"), sellers)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Every row of a file of events, kept beside its interactions, so that each training may weigh them anew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.event_weights import EventWeights, decay, normalise_type
-from engine.interactions import Float32, IdTable, Int32, Int64, Interactions
+from engine.interactions import (
+    Float32,
+    IdTable,
+    Int32,
+    Int64,
+    Interactions,
+    map_member,
+    save_members,
+)
 
 MOST_TYPES = 50  # a column with more different texts tells something else than kinds of events
 MOST_CHARACTERS = 100
@@ -41,27 +49,27 @@ class EventLog:
 
     def save(self, folder: Path) -> None:
         """Write one `.npy` a member into `folder` (made if missing)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, array in self._members().items():
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        members: dict[str, npt.NDArray[Any]] = {
+            "users": self.users,
+            "items": self.items,
+            "type_of": self.type_of,
+            "values": self.values,
+        }
+        if self.times is not None:
+            members["times"] = self.times
+        save_members(folder, {**self.types.members("type"), **members})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Memory-map what `save` wrote."""
-
-        def member(name: str) -> Any:
-            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
-        times = member("times") if (folder / "times.npy").exists() else None
-        types = IdTable(member("type_offsets"), member("type_text"))
-        return cls(types, member("users"), member("items"), member("type_of"), member("values"), times)
-
-    def _members(self) -> Mapping[str, npt.NDArray[Any]]:
-        members: dict[str, npt.NDArray[Any]] = {
-            "type_offsets": self.types.offsets, "type_text": self.types.text, "users": self.users,
-            "items": self.items, "type_of": self.type_of, "values": self.values,
-        }  # fmt: skip
-        return members if self.times is None else {**members, "times": self.times}
+        return cls(
+            types=IdTable.load(folder, "type"),
+            users=map_member(folder, "users"),
+            items=map_member(folder, "items"),
+            type_of=map_member(folder, "type_of"),
+            values=map_member(folder, "values"),
+            times=map_member(folder, "times") if (folder / "times.npy").exists() else None,
+        )
 
 
 class EventTypes(dict[str, int]):

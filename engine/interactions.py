@@ -1,6 +1,6 @@
 """Interactions in coordinate form, and the tables that map outside ids to row numbers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -15,6 +15,18 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
+
+
+def save_members(folder: Path, members: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write one `.npy` a member into `folder` (made if missing)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in members.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def map_member(folder: Path, name: str) -> Any:
+    """Memory-map the array that was saved as `name`."""
+    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,15 @@ class IdTable:
         offsets = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum([len(value) for value in encoded], out=offsets[1:])
         return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Self:
+        """Memory-map the table whose `members` were saved under this name."""
+        return cls(map_member(folder, f"{name}_offsets"), map_member(folder, f"{name}_text"))
+
+    def members(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        """Name the arrays to save."""
+        return {f"{name}_offsets": self.offsets, f"{name}_text": self.text}
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -104,36 +125,23 @@ class Interactions:
 
     def save(self, folder: Path) -> None:
         """Write one `.npy` a member into `folder` (made if missing)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, array in self._members():
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        members: dict[str, npt.NDArray[Any]] = {
+            "users": self.users,
+            "items": self.items,
+            "values": self.values,
+        }
+        if self.times is not None:
+            members["times"] = self.times
+        save_members(folder, {**self.user_ids.members("user"), **self.item_ids.members("item"), **members})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Memory-map what `save` wrote."""
-
-        def member(name: str) -> Any:
-            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
         return cls(
-            user_ids=IdTable(member("user_offsets"), member("user_text")),
-            item_ids=IdTable(member("item_offsets"), member("item_text")),
-            users=member("users"),
-            items=member("items"),
-            values=member("values"),
-            times=member("times") if (folder / "times.npy").exists() else None,
+            user_ids=IdTable.load(folder, "user"),
+            item_ids=IdTable.load(folder, "item"),
+            users=map_member(folder, "users"),
+            items=map_member(folder, "items"),
+            values=map_member(folder, "values"),
+            times=map_member(folder, "times") if (folder / "times.npy").exists() else None,
         )
-
-    def _members(self) -> Sequence[tuple[str, npt.NDArray[Any]]]:
-        members: list[tuple[str, npt.NDArray[Any]]] = [
-            ("user_offsets", self.user_ids.offsets),
-            ("user_text", self.user_ids.text),
-            ("item_offsets", self.item_ids.offsets),
-            ("item_text", self.item_ids.text),
-            ("users", self.users),
-            ("items", self.items),
-            ("values", self.values),
-        ]
-        if self.times is not None:
-            members.append(("times", self.times))
-        return members
