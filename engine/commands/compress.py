@@ -40,6 +40,7 @@ from engine.compression import (
     usual_variants,
 )  # fmt: skip
 from engine.estimators.base import Context, Estimator, check_k
+from engine.estimators.nearest import ones_like
 from engine.evaluation import metric_title
 from engine.interactions import IdTable, Interactions
 from engine.items import ItemFacts
@@ -125,8 +126,7 @@ def over_ids(later: Interactions, user_ids: IdTable, item_ids: IdTable, seen: sp
     entries = (np.ones(int(known.sum()), np.float32), (users[known], items[known]))
     found = sp.csr_matrix(entries, shape=seen.shape)
     found.data[:] = 1
-    learned = sp.csr_matrix((np.ones(seen.nnz, np.float32), seen.indices, seen.indptr), shape=seen.shape)
-    new = sp.csr_matrix(found - found.multiply(learned))
+    new = sp.csr_matrix(found - found.multiply(ones_like(seen)))
     new.eliminate_zeros()
     new.sort_indices()
     if new.nnz == 0:
