@@ -8,6 +8,7 @@ from engine.compression import Variant, compress
 from engine.estimators import ALGORITHMS
 from engine.estimators.als import ALS, ALSConfig
 from engine.estimators.base import Context, Estimator
+from engine.estimators.item_graph import ItemGraph, ItemGraphConfig
 from engine.items import ItemFacts
 from engine.serving.id_index import compile_index
 
@@ -25,6 +26,7 @@ def warm_up() -> None:
     facts = ItemFacts.of(titles, ["a", "b", "c"] * 3, np.ones(matrix.shape[1]))
     context = Context(np.arange(matrix.nnz, dtype=np.int64), facts)
     models: list[Estimator] = [kind() for kind in ALGORITHMS.values()]
+    models.append(ItemGraph(ItemGraphConfig(sharpness=0.5)))
     models += [ALS(ALSConfig(factors=factors, iterations=1)) for factors in COMMON_FACTORS]
     for model in models:
         model.fit(matrix, context=context)
