@@ -88,10 +88,13 @@ class KubernetesBackend:
         objects = build_release(spec, self.options, size_bytes=_size(spec.artifact))
         if self._is_as_written(spec.key, objects):
             return
-        there = self.cluster.get("Deployment", object_name(spec.key))
-        self._write(spec.key, _digest(objects), [_leave_replicas(each, spec, there) for each in objects])
+        digest, name = _digest(objects), object_name(spec.key)
         if spec.autoscale is None:
-            self.cluster.delete("HorizontalPodAutoscaler", object_name(spec.key))
+            self._write(spec.key, digest, objects)
+            self.cluster.delete("HorizontalPodAutoscaler", name)
+        else:
+            there = self.cluster.get("Deployment", name)
+            self._write(spec.key, digest, [_leave_replicas(each, there) for each in objects])
 
     def observe(self, key: ReleaseKey) -> WorkloadStatus:
         there = self.sight.see(key, "Deployment", object_name(key))
@@ -267,9 +270,9 @@ def _digest(objects: list[Manifest]) -> str:
     return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
 
 
-def _leave_replicas(manifest: Manifest, spec: ReleaseSpec, there: Manifest | None) -> Manifest:
+def _leave_replicas(manifest: Manifest, there: Manifest | None) -> Manifest:
     """Say nothing of replicas once the autoscaler has set them: they are its own from then on."""
-    if manifest["kind"] != "Deployment" or spec.autoscale is None or there is None:
+    if manifest["kind"] != "Deployment" or there is None:
         return manifest
     for entry in there["metadata"].get("managedFields", ()):
         owns = "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
