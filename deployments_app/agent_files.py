@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from deployments_app.gateway import Ports, Routes, WatchedFile, build_bootstrap, build_files
-from deployments_app.gateway_bootstrap import KINDS, live_file
+from deployments_app.gateway_bootstrap import FETCHED, KINDS, live_file
 from deployments_app.gateway_clusters import BY_NAME, Resource, build_clusters, members_of
 
-FETCHED = "fetched"  # a file that says there were routes; the readiness of a gateway's pod looks for it
 WARM_AFTER_S = 10.0  # how long Envoy may take to find the names of a new cluster
 LINGER_S = 10.0  # how long a cluster outlives the routes to it: longer than any request
 

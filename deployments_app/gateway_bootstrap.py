@@ -15,6 +15,7 @@ from deployments_app.gateway_keys import FILTER_TYPE as KEYS_FILTER_TYPE
 from deployments_app.gateway_routes import ROUTE_CONFIGURATION
 
 KINDS = ("clusters", "keys", "routes")  # in the order in which they are written
+FETCHED = "fetched"  # a file that says there were routes; the readiness of a gateway's pod looks for it
 STAT_PREFIX = "gateway"
 BODY_MAX_BYTES = 1024 * 1024
 LATENCY_BUCKETS_MS = (

@@ -21,6 +21,7 @@ from deployments_app.backends.manifests import (
     ports_of,
     resources,
 )
+from deployments_app.gateway_bootstrap import FETCHED
 
 ENVIRONMENT_LABEL = "aisle.dev/environment-id"
 GATEWAY_KINDS = (  # in the order in which they are made; removed in reverse, the Deployment last
@@ -201,7 +202,7 @@ def _agent(spec: GatewaySpec) -> Manifest:
         ],
         # Ready once it has had routes, the portal's or kept ones: without any it would refuse every shopper.
         "readinessProbe": {
-            "exec": {"command": ["test", "-f", f"{HOME}/gateway/fetched"]},
+            "exec": {"command": ["test", "-f", f"{HOME}/gateway/{FETCHED}"]},
             "periodSeconds": 1,
             "timeoutSeconds": 2,
             "failureThreshold": 2,
