@@ -31,6 +31,16 @@ def world(db, told):
 
 
 @pytest.fixture
+def gateway(tmp_path):
+    """A gateway's folder and ports; whoever asks for it starts its Envoy, which ends with the test."""
+    from deployments_app.tests.gateway_rig import Gateway
+
+    gateway = Gateway(tmp_path / "gateway")
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
 def run_dir(tmp_path, settings):
     """A run directory of its own for real model servers, which end with the test."""
     from deployments_app.backends.local import LocalBackend

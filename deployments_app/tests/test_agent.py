@@ -48,13 +48,6 @@ def portal() -> Iterator[PortalStandIn]:
     portal.stop()
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    gateway = Gateway(tmp_path / "gateway")
-    yield gateway
-    gateway.stop()
-
-
 def config(gateway: Gateway, portal: PortalStandIn, kept: Path | None = None) -> AgentConfig:
     return AgentConfig(gateway.path, portal.url, TOKEN, gateway.ports, "agent-1", kept_routes=kept)
 

@@ -36,13 +36,6 @@ def portal() -> Iterator[PortalStandIn]:
     portal.stop()
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    gateway = Gateway(tmp_path / "gateway")
-    yield gateway
-    gateway.stop()
-
-
 def is_ready(gateway: Gateway) -> bool:
     """As the readiness of a gateway's pod asks."""
     return (gateway.path / "fetched").exists()

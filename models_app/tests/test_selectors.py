@@ -100,13 +100,18 @@ def test_segments_stand_side_by_side_and_runs_without_them_show_none(runs):
     assert compare_segments(runs)[1].n is None
 
 
-def test_pages_of_runs_and_comparisons_tell_by_segment_where_it_was_measured(client, analyst, shop, runs):
-    client.force_login(analyst.user, backend="django.contrib.auth.backends.ModelBackend")
-    addresses = [
+def addresses_of(shop, runs):
+    """Name the pages of one run, of its version and of all runs side by side."""
+    return [
         reverse("run_detail", args=[shop.slug, runs[1].pk]),
         reverse("version_detail", args=[shop.slug, runs[1].model_version.pk]),
         reverse("compare", args=[shop.slug]) + f"?group={runs[0].group}",
     ]
+
+
+def test_pages_of_runs_and_comparisons_tell_by_segment_where_it_was_measured(client, analyst, shop, runs):
+    client.force_login(analyst.user, backend="django.contrib.auth.backends.ModelBackend")
+    addresses = addresses_of(shop, runs)
     for address in addresses:
         page = client.get(address).content.decode()
         assert "For whom, and for what" in page
@@ -141,11 +146,7 @@ def test_gaps_stand_side_by_side_and_runs_without_them_show_none(runs):
 
 def test_pages_and_the_card_tell_who_gets_less_where_it_was_measured(client, analyst, shop, runs):
     client.force_login(analyst.user, backend="django.contrib.auth.backends.ModelBackend")
-    addresses = [
-        reverse("run_detail", args=[shop.slug, runs[1].pk]),
-        reverse("version_detail", args=[shop.slug, runs[1].model_version.pk]),
-        reverse("compare", args=[shop.slug]) + f"?group={runs[0].group}",
-    ]
+    addresses = addresses_of(shop, runs)
     for address in addresses:
         page = client.get(address).content.decode()
         assert "Who gets less" in page
