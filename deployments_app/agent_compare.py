@@ -86,7 +86,10 @@ class Comparer:
             return []
 
     def _note(self, pair: Pairs) -> None:
+        """Add one pair, unless the comparison ended while it was asked for: its sums are gone by then."""
         with self._state.lock:
+            if self._over.is_set():
+                return
             so_far = self._state.pairs.get(pair.rollout_id)
             self._state.pairs[pair.rollout_id] = pair if so_far is None else so_far.plus(pair)
 

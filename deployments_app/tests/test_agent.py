@@ -294,11 +294,14 @@ def test_a_shadow_is_compared_with_stable_for_the_same_shoppers(
         upstreams["r2"].signal(signal.SIGSTOP)
         try:
             portal.await_report(lambda report: any(each.new_errors > 1 for each in report.pairs), 20)
+            portal.publish(deployment(upstreams, {"r1": 90, "r2": 10}))
+            portal.await_running(portal.routes, 15)
         finally:
             upstreams["r2"].signal(signal.SIGCONT)
-        portal.publish(deployment(upstreams, {"r1": 90, "r2": 10}))
-        portal.await_running(portal.routes, 15)
-        wait_until(lambda: not portal.reports[-1].pairs, "it is compared no more", timeout_s=15)
+        wait_until(lambda: "compare" not in [each.name for each in threading.enumerate()], "its end", 15)
+        reported = len(portal.reports)
+        wait_until(lambda: len(portal.reports) > reported + 1, "the reports after it", 15)
+        assert not portal.reports[-1].pairs  # the pair that was under way is not counted either
 
 
 def test_an_agent_with_a_wrong_token_backs_off_and_says_so(
