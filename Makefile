@@ -11,6 +11,8 @@ HOME_DIR := $(or $(AISLE_HOME),$(CURDIR)/var)
 # Compiled kernels belong to the code, not to one stack's data: every stack of this clone shares them.
 export NUMBA_CACHE_DIR ?= $(CURDIR)/var/numba
 export PYTHONUNBUFFERED := 1
+# A stack and its tests start Python dozens of times: without compiled files each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 DEMO_ARGS := $(if $(FILE),--file "$(abspath $(FILE))") $(if $(ONCE),--once)
 
