@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,7 +14,6 @@ SOURCES = sorted(
     for path in (ROOT / package).rglob("*.py")
     if "tests" not in path.parts and "migrations" not in path.parts
 )
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in SOURCES}
 
 FORBIDDEN_MODULES = {
     "pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "torch", "yaml",
@@ -31,8 +31,13 @@ def names_of(call: ast.Call) -> str:
     return ast.unparse(call.func)
 
 
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in SOURCES}
+
+
 def find(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, kind):
                 yield path, node
@@ -44,7 +49,7 @@ def places(found: Iterator[tuple[str, ast.AST]]) -> list[str]:
 
 def test_there_is_something_to_look_at():
     assert len(SOURCES) > 150
-    assert "portal/core/transitions.py" in TREES
+    assert "portal/core/transitions.py" in trees()
 
 
 def test_nothing_that_can_run_code_from_a_file_is_imported():
