@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from django.db import ProgrammingError, transaction
 from django.urls import reverse
 
 from engine.estimators.base import Estimate, Explanation
@@ -18,20 +19,42 @@ from models_app.selectors.segments import compare_segments, segment_groups
 from models_app.services.pacing import Pace
 from models_app.snapshots import load_snapshot
 from models_app.tests.factories import items_csv, make_version, ratings_csv, start_runs, train
+from portal.core.testing import make_actor, make_shop
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def version(shop, analyst):
-    return make_version(analyst, shop, items=items_csv(), checked=True)
+@pytest.fixture(scope="module")
+def trained(django_db_setup, django_db_blocker):
+    """A shop with runs that are trained once, in a transaction around every test's own."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        shop = make_shop()
+        analyst = make_actor(shop, "analyst", "Ana")
+        version = make_version(analyst, shop, items=items_csv(), checked=True)
+        runs = start_runs(analyst, version, "item_knn", "als")
+        train(*runs)
+        yield runs
+        transaction.set_rollback(True)
 
 
 @pytest.fixture
-def runs(analyst, version):
-    runs = start_runs(analyst, version, "item_knn", "als")
-    train(*runs)
-    return runs
+def runs(trained):
+    return [TrainingRun.objects.get(pk=run.pk) for run in trained]
+
+
+@pytest.fixture
+def version(runs):
+    return runs[0].dataset_version
+
+
+@pytest.fixture
+def shop(runs):
+    return runs[0].shop
+
+
+@pytest.fixture
+def analyst(shop):
+    return make_actor(shop, "analyst", "Ana")
 
 
 def test_a_comparison_marks_the_best_and_what_chance_explains(runs):
@@ -300,7 +323,7 @@ def test_a_card_has_front_matter_that_tools_read_and_no_markup_of_others(shop, a
     version.refresh_from_db()
     runs = start_runs(analyst, version)
     train(*runs)
-    card = ModelVersion.objects.get().card
+    card = runs[1].model_version.card
     _, front, body = card.split("---\n", 2)
     fields = {
         name: json.loads(value) for name, _, value in (line.partition(": ") for line in front.splitlines())
@@ -334,8 +357,6 @@ def test_the_time_left_follows_the_speed_of_late():
 
 
 def test_a_version_is_written_once(runs):
-    from django.db import ProgrammingError, transaction
-
     made = runs[1].model_version
     with pytest.raises(ProgrammingError, match="written once"), transaction.atomic():
         ModelVersion.objects.filter(pk=made.pk).update(number=9)

@@ -38,6 +38,7 @@ def test_a_run_whose_worker_is_killed_finishes_once(shop: LiveShop, data):
     shop.program.wait(run, timeout_s=RUN_PATIENCE_S)
     events = shop.people["admin"].get("audit-events", object_id=run)["results"]
     assert [event["to_status"] for event in events].count("succeeded") == 1
+    assert "Attempt 2: the worker before was lost" in shop.program.get(f"training-runs/{run}/log")["log"]
     versions = [each for each in shop.program.get("model-versions")["results"] if each["run"] == run]
     assert len(versions) == 1
 
