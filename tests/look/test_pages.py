@@ -18,41 +18,47 @@ def settle(page: Page, address: str) -> None:
     until(page, "[...document.querySelectorAll('[data-chart]')].every((chart) => chart.dataset.drawn)")
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1440])
 @pytest.mark.parametrize("path", PAGES)
-def test_no_page_scrolls_sideways(browser: Browser, site: str, path: str, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    page = context.new_page()
+def test_no_page_scrolls_sideways_however_narrow_its_window_becomes(page: Page, site: str, path: str) -> None:
     settle(page, f"{site}/{path}")
-    too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    context.close()
-    assert too_wide <= 0
+    for width in (1440, 768, 360, 320):
+        page.set_viewport_size({"width": width, "height": 800})
+        until(page, "document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_serious(browser: Browser, site: str, path: str, width: int, theme: str) -> None:
+def test_axe_finds_nothing_serious(browser: Browser, site: str, path: str, width: int) -> None:
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+        viewport={"width": width, "height": 900}, color_scheme="light", reduced_motion="reduce"
     )
     page = context.new_page()
     settle(page, f"{site}/{path}")
-    found = Axe().run(page).response["violations"]
+    serious = []
+    for theme, rules in (
+        ("light", {}),
+        ("dark", {"runOnly": ["color-contrast"]}),
+    ):  # the one that looks at colours
+        page.emulate_media(color_scheme=theme)
+        serious += [
+            (theme, rule["id"], rule["help"], [node["html"][:120] for node in rule["nodes"][:3]])
+            for rule in Axe()
+            .run(page, options={"resultTypes": ["violations"], **rules})
+            .response["violations"]
+            if rule["impact"] in ("serious", "critical")
+        ]
     context.close()
-    serious = [
-        (rule["id"], rule["help"], [node["html"][:120] for node in rule["nodes"][:3]])
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-    ]
     assert serious == []
 
 
-def test_no_page_is_refused_anything_by_the_policy(page: Page, site: str) -> None:
+def test_every_page_has_one_heading_its_landmarks_and_nothing_that_the_policy_refuses(
+    page: Page, site: str
+) -> None:
     urls.reports.clear()
-    for path in PAGES:
+    for path in reversed(PAGES):
         settle(page, f"{site}/{path}")
-    page.goto(site)
+        assert page.locator("h1").count() == 1, path
+        assert page.locator("main").count() == 1, path
     page.emulate_media(color_scheme="dark")
     page.hover(".chart-canvas .nsewdrag", force=True)
     page.wait_for_timeout(300)
@@ -61,16 +67,9 @@ def test_no_page_is_refused_anything_by_the_policy(page: Page, site: str) -> Non
 
 def test_the_policy_reports_what_it_refuses(page: Page, site: str) -> None:
     urls.reports.clear()
-    page.goto(site)
+    page.goto(f"{site}/ticking")
     with page.expect_request(f"{site}/csp-report"):
         page.evaluate("document.body.setAttribute('style', 'color: red')")
-
-
-def test_every_page_has_one_heading_and_its_landmarks(page: Page, site: str) -> None:
-    for path in PAGES:
-        page.goto(f"{site}/{path}")
-        assert page.locator("h1").count() == 1, path
-        assert page.locator("main").count() == 1, path
 
 
 def test_targets_on_a_phone_are_large_enough_for_a_thumb(browser: Browser, site: str) -> None:
@@ -105,17 +104,17 @@ def test_a_chart_can_be_read_as_a_table(page: Page, site: str) -> None:
 
 
 def test_the_theme_is_remembered_and_rendered_by_the_server(page: Page, site: str) -> None:
-    page.goto(site)
+    page.goto(f"{site}/ticking")
     page.click(".whoami summary")
     page.click(".whoami button[value=dark]")
     assert page.get_attribute("html", "data-theme") == "dark"
-    assert 'data-theme="dark"' in page.request.get(site).text()
+    assert 'data-theme="dark"' in page.request.get(f"{site}/ticking").text()
 
 
 def test_the_theme_changes_without_script(browser: Browser, site: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(site)
+    page.goto(f"{site}/ticking")
     page.click(".whoami summary")
     page.click(".whoami button[value=dark]")
     assert page.get_attribute("html", "data-theme") == "dark"
@@ -125,7 +124,7 @@ def test_the_theme_changes_without_script(browser: Browser, site: str) -> None:
 def test_the_menu_of_a_phone_works_without_script(browser: Browser, site: str) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 800})
     page = context.new_page()
-    page.goto(site)
+    page.goto(f"{site}/ticking")
     assert not page.is_visible("nav[aria-label='Main, small screen']")
     page.click(".mobile-menu > summary")
     assert page.is_visible("nav[aria-label='Main, small screen'] >> text=Releases")
@@ -133,7 +132,7 @@ def test_the_menu_of_a_phone_works_without_script(browser: Browser, site: str) -
 
 
 def test_escape_closes_a_menu_and_returns_the_focus(page: Page, site: str) -> None:
-    page.goto(site)
+    page.goto(f"{site}/ticking")
     page.click(".whoami summary")
     page.keyboard.press("Tab")
     page.keyboard.press("Escape")
@@ -142,7 +141,7 @@ def test_escape_closes_a_menu_and_returns_the_focus(page: Page, site: str) -> No
 
 
 def test_the_first_tab_stop_leads_to_the_content(page: Page, site: str) -> None:
-    page.goto(site)
+    page.goto(f"{site}/ticking")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"

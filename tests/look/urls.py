@@ -55,7 +55,11 @@ ticks = {"seen": 0, "broken": 0}
 
 @login_not_required
 def ticking(request: HttpRequest) -> HttpResponse:
-    return render(request, "look/ticking.html", {"tick": 0, "stage": "fit", "shell": SampleFrame(request)})
+    return render(
+        request,
+        "look/ticking.html",
+        {"tick": 0, "stage": "fit", "user": person(), "shell": SampleFrame(request)},
+    )
 
 
 @login_not_required
