@@ -246,7 +246,7 @@ class EstimatorContract:
         rounds = getattr(config, "iterations", 0) or getattr(config, "epochs", 0)
         assert len(reports) >= rounds
 
-        for last in np.unique(np.linspace(0, len(reports) - 1, 20).astype(int)).tolist():
+        for last in np.unique(np.linspace(0, len(reports) - 1, 10).astype(int)).tolist():
             heard: list[Progress] = []
 
             def stop(report: Progress, heard: list[Progress] = heard, last: int = last) -> None:

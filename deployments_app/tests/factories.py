@@ -28,6 +28,7 @@ from portal.core.testing import make_actor, make_shop
 QUICK_PLAN = Plan(
     steps=(Step(10, 0, 100), Step(50, 0, 100), Step(100)), max_wait_s=60, ready_within_s=30
 ).to_json()
+AT_ONCE = Plan(steps=(Step(100),), max_wait_s=60, ready_within_s=30).to_json()
 GOOD = {"value": 0.31, "low": 0.29, "high": 0.33, "n": 500}
 BETTER = {"difference": 0.05, "low": 0.03, "high": 0.07, "verdict": "better", "n_users": 500}
 
@@ -127,8 +128,8 @@ class World:
         self.deployment.refresh_from_db()
 
     def make_live(self, version: ModelVersion | None = None) -> Release:
-        """Bring a version to everybody; needs servers that are ready at once."""
-        rollout = self.start(version)
+        """Bring a version to everybody in one step; needs servers that are ready at once."""
+        rollout = self.start(version, plan=AT_ONCE)
         for _ in range(12):
             if self.advance(rollout).status == "succeeded":
                 break

@@ -1,6 +1,5 @@
-"""A rollout from approval to all shoppers: steps, holds, stops, what people do to it, and dead workers."""
+"""A rollout from approval to all shoppers: steps, holds, stops, and what people do to it."""
 
-from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -22,9 +21,7 @@ from deployments_app.services.rollouts import (
 from deployments_app.services.starts import start_rollout
 from deployments_app.services.verdicts import record_verdict
 from deployments_app.tests.factories import QUICK_PLAN, pass_step, verbs
-from deployments_app.tests.worker_deaths import KILL_AFTER, Killed, dying_after, expire_lease
 from portal.core.errors import Conflict, InvalidInput, InvalidTransition, NotPermitted, StaleState
-from portal.core.models import Event
 from portal.core.testing import at_once
 
 pytestmark = pytest.mark.django_db
@@ -370,35 +367,6 @@ def test_an_ab_test_is_open_until_a_person_concludes_it(world, keep, status, rou
     assert (rollout.status, weights(world)) == (status, routes)
     assert f"concluded the test: release {routes[0]} stays (more clicks)" in rollout.reason
     assert verbs(rollout)[-1] == "rollout.concluded"
-
-
-@pytest.mark.parametrize("line", KILL_AFTER)
-def test_a_worker_killed_after_any_step_loses_nothing(world, line):
-    """One worker dies after this line, the next finds the lease expired and goes on; so at every turn."""
-    world.make_live()
-    rollout = world.start()
-    deaths, just_died = 0, False
-    for _ in range(40):
-        rollout.refresh_from_db()
-        if rollout.status == "succeeded":
-            break
-        if rollout.status == "progressing":
-            pass_step(rollout)
-        try:
-            with nullcontext() if just_died else dying_after(line):
-                loop.advance_rollout(rollout.pk)
-            just_died = False
-        except Killed:
-            deaths, just_died = deaths + 1, True
-        expire_lease(rollout)
-    assert deaths >= 1
-    assert rollout.status == "succeeded"
-    assert weights(world) == (2, None, 0)
-    told_of = verbs(rollout)
-    assert told_of.count("rollout.started") == 1
-    assert told_of.count("rollout.step_advanced") == 2
-    assert told_of.count("rollout.succeeded") == 1
-    assert Event.objects.filter(object_id=rollout.promotion_id, verb="promotion.applied").count() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -37,7 +37,7 @@ def known_of(matrix: sp.csr_matrix) -> Context:
 
 
 PAGES = 1_000_000  # bytes of libraries that a fit touches first, which no estimate counts
-SHAPES = [(20_000, 8_000, 300_000), (3_000, 3_000, 100_000), (30_000, 2_000, 400_000)]
+SHAPES = [(12_000, 5_000, 150_000), (2_000, 2_000, 60_000), (20_000, 1_500, 220_000)]
 CASES = [
     ("popularity", {}),
     ("popularity_recent", {}),

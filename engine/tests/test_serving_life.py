@@ -46,15 +46,23 @@ def ends_without_serving(config: Path, code: int, words: str) -> None:
     assert words in lines[0]
 
 
-def test_it_says_what_it_serves_and_how_many_users_it_replayed(
+def test_it_says_what_it_serves_keeps_its_limits_and_never_shows_the_key(
     tmp_path: Path, artifact: SmallArtifact
 ) -> None:
-    with running(server_config(tmp_path, artifact)) as server:
+    rlimits = {"as_bytes": 8 * 2**30, "nofile": 333}
+    with running(server_config(tmp_path, artifact, rlimits=rlimits)) as server:
         server.wait_until_ready()
         log = server.log.read_text()
+        limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+        shown = server.recommend("u1").body + server.ask("/metrics").body
+        command = Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
     assert f"replayed {N_USERS} users" in log
     assert "all scores finite" in log
     assert "release 4 (rel_1), shop-main version 17 by als" in log
+    row = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+    assert row.split()[3:5] == ["333", "333"]
+    assert str(8 * 2**30) in limits
+    assert KEY not in shown + command + server.log.read_bytes()
 
 
 def test_it_is_live_while_it_loads_and_ready_only_afterwards(tmp_path: Path, artifact: SmallArtifact) -> None:
@@ -78,22 +86,13 @@ def test_it_is_live_while_it_loads_and_ready_only_afterwards(tmp_path: Path, art
         assert early[0] == 503
 
 
-@pytest.mark.parametrize("member", ["model_item_factors", "seen_indices", "item_ids_text"])
-def test_one_changed_byte_never_serves(tmp_path: Path, artifact: SmallArtifact, member: str) -> None:
-    path = artifact.folder / f"{member}.npy"
+def test_one_changed_byte_never_serves(tmp_path: Path, artifact: SmallArtifact) -> None:
+    """So is all else that `load_artifact` refuses, which its own tests go through member by member."""
+    path = artifact.folder / "seen_indices.npy"
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    ends_without_serving(server_config(tmp_path, artifact), BAD_ARTIFACT, member)
-
-
-def test_a_truncated_or_missing_file_never_serves(tmp_path: Path, artifact: SmallArtifact) -> None:
-    path = artifact.folder / "model_user_factors.npy"
-    content = path.read_bytes()
-    path.write_bytes(content[:-8])
-    ends_without_serving(server_config(tmp_path, artifact), BAD_ARTIFACT, "truncated")
-    path.unlink()
-    ends_without_serving(server_config(tmp_path, artifact), BAD_ARTIFACT, "missing")
+    ends_without_serving(server_config(tmp_path, artifact), BAD_ARTIFACT, "seen_indices")
 
 
 def test_another_model_than_was_approved_never_serves(tmp_path: Path, artifact: SmallArtifact) -> None:
@@ -145,31 +144,12 @@ def test_secrets_that_others_can_read_are_refused(tmp_path: Path, artifact: Smal
     ends_without_serving(config, BAD_CONFIG, "signing key")
 
 
-def test_the_signing_key_never_shows(tmp_path: Path, artifact: SmallArtifact) -> None:
-    with running(server_config(tmp_path, artifact)) as server:
-        server.wait_until_ready()
-        shown = server.recommend("u1").body + server.ask("/metrics").body
-        command = Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
-        assert KEY not in shown + command
-    assert KEY not in server.log.read_bytes()
-
-
 def test_a_stolen_port_is_said(tmp_path: Path, artifact: SmallArtifact) -> None:
     with socket.socket() as thief:
         thief.bind(("127.0.0.1", 0))
         thief.listen()
         config = server_config(tmp_path, artifact, port=thief.getsockname()[1])
         ends_without_serving(config, NO_PORT, "cannot listen on 127.0.0.1")
-
-
-def test_limits_hold_for_the_process(tmp_path: Path, artifact: SmallArtifact) -> None:
-    rlimits = {"as_bytes": 8 * 2**30, "nofile": 333}
-    with running(server_config(tmp_path, artifact, rlimits=rlimits)) as server:
-        server.wait_until_ready()
-        limits = Path(f"/proc/{server.process.pid}/limits").read_text()
-    row = next(line for line in limits.splitlines() if line.startswith("Max open files"))
-    assert row.split()[3:5] == ["333", "333"]
-    assert str(8 * 2**30) in limits
 
 
 def test_a_server_that_used_its_processor_time_ends_in_good_order(
