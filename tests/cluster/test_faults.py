@@ -90,7 +90,7 @@ def test_what_aisle_may_not_do_is_named_and_the_role_that_it_prints_is_enough(cl
         )
         assert not any(right.is_allowed for right in forbidden.list_rights())
         with pytest.raises(
-            Refused, match=r"Aisle may not read the Deployment .* in the namespace"
+            Refused, match=r"Aisle may not apply the ServiceAccount .* in the namespace"
         ) as refusal:
             forbidden.apply(new_spec())
         assert refusal.value.retryable
