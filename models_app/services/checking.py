@@ -55,7 +55,7 @@ def _check(claim: Claim) -> None:
             at = known.get(item["id"])
             item["title"] = "" if at is None else catalogue.titles[at]
     claim.progress("save", 0, None)
-    with scratch_folder(f"{version.pk}/{claim.attempt}") as folder:
+    with scratch_folder(f"{version.pk}-{claim.attempt}") as folder:
         claim.check()
         digest = keep_snapshot(folder, Snapshot(interactions, catalogue, checked.events))
     _finish(claim, checked, digest)

@@ -83,7 +83,7 @@ def _work(claim: Claim, report: RunReport) -> None:
     report.enter("load", f"Loading {run.dataset_version}")
     snapshot = _weigh(run, load_snapshot(run.dataset_version.interactions_digest), report)
     judged = _judge(run, snapshot, report)
-    with scratch_folder(f"{run.pk}/{claim.attempt}") as scratch:
+    with scratch_folder(f"{run.pk}-{claim.attempt}") as scratch:
         artifact = None
         if run.role == RunRole.CANDIDATE:
             artifact = _refit(claim, snapshot, judged, report, scratch / "artifact")

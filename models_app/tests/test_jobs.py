@@ -79,7 +79,7 @@ def test_a_running_run_stops_where_it_is_and_registers_nothing(analyst, version,
     assert candidate.finished_at is not None
     assert verbs(candidate)[-2:] == ["trainingrun.canceling", "trainingrun.canceled"]
     assert not ModelVersion.objects.exists()
-    assert not list(scratch_root().glob(f"{candidate.pk}/*"))
+    assert not list(scratch_root().glob(f"{candidate.pk}*"))
 
 
 def test_a_cancel_that_comes_just_before_the_finish_still_counts(analyst, version, monkeypatch):
@@ -161,7 +161,7 @@ def test_a_zombie_that_wakes_up_after_its_successor_finished_writes_nothing(anal
     assert ModelVersion.objects.count() == 1
     assert verbs(candidate).count("trainingrun.succeeded") == 1
     assert "Attempt 2" in candidate.log
-    assert not list(scratch_root().glob(f"{candidate.pk}/*"))
+    assert not list(scratch_root().glob(f"{candidate.pk}*"))
 
 
 def test_a_zombie_of_a_check_writes_nothing(shop, analyst, monkeypatch):

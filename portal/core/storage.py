@@ -85,7 +85,7 @@ def store_tree(folder: Path, digest: str) -> Path:
 def scratch_folder(name: str) -> Iterator[Path]:
     """Yield an empty folder for one attempt's output; whatever is left of it afterwards is removed."""
     folder = scratch_root() / name
-    folder.mkdir(parents=True, exist_ok=False)
+    folder.mkdir()
     try:
         with _disk_errors():
             yield folder
