@@ -85,8 +85,8 @@ test-cluster: setup .venv/.installed-dev  ## Run the tests that need Kubernetes 
 	@FULL=$(FULL) tests/cluster/run $(ARGS)
 
 .PHONY: test-load
-test-load: setup .venv/.installed-dev  ## Strange values everywhere; a kill of everything; 20 rollouts under 40,000 requests (six minutes)
-	@tests/run -q -n 2 -m long portal
+test-load: setup .venv/.installed-dev  ## Strange values everywhere; memory as estimated; a kill of everything; 20 rollouts under 40,000 requests
+	@tests/run -q -n 2 -m long portal engine
 	@tests/run -q -s -m long tests/faults
 
 # Settings as a deployment would have them; nothing is connected to.

@@ -37,7 +37,8 @@ def known_of(matrix: sp.csr_matrix) -> Context:
 
 
 PAGES = 1_000_000  # bytes of libraries that a fit touches first, which no estimate counts
-SHAPES = [(12_000, 5_000, 150_000), (2_000, 2_000, 60_000), (20_000, 1_500, 220_000)]
+SHAPE = (12_000, 5_000, 150_000)
+OTHER_SHAPES = [(2_000, 2_000, 60_000), (20_000, 1_500, 220_000)]
 CASES = [
     ("popularity", {}),
     ("popularity_recent", {}),
@@ -65,7 +66,11 @@ def test_every_algorithm_is_measured() -> None:
 
 @pytest.mark.parametrize(
     ("name", "values", "shape"),
-    [(*case, shape) for case in CASES for shape in SHAPES] + [("ease", {}, (3_000, 1_500, 100_000))],
+    [
+        *[(*case, SHAPE) for case in CASES],
+        ("ease", {}, (3_000, 1_500, 100_000)),
+        *[pytest.param(*case, shape, marks=pytest.mark.long) for case in CASES for shape in OTHER_SHAPES],
+    ],
 )
 def test_memory_is_estimated_within_30_percent(
     name: str, values: dict[str, Any], shape: tuple[int, ...]
@@ -86,6 +91,7 @@ def test_memory_is_estimated_within_30_percent(
     assert 0.7 < estimate / peak < 1.3
 
 
+@pytest.mark.long
 def test_memory_is_estimated_within_30_percent_in_a_shop_of_best_sellers_and_a_long_tail() -> None:
     # Freed arrays go back to the system at once, so that no fit lives in what loading the kernels left.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}

@@ -355,6 +355,7 @@ def test_folds_divide_the_training_part_as_the_test_was_divided() -> None:
     assert "at random" in validation_folds(data, SplitConfig(method="random"), 2)[0].note
 
 
+@pytest.mark.long
 def test_a_search_killed_in_mid_trial_goes_on_after_its_last_trial(tmp_path: Path) -> None:
     shop = make_shop(n_users=500, n_items=200, n_interactions=12_000)
     shop.write_interactions_csv(tmp_path / "train.csv")
