@@ -110,13 +110,11 @@ def test_a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not(port, pat
 
 def test_a_declared_length_is_refused_before_the_body_is_sent(port):
     with socket.create_connection(("127.0.0.1", port), timeout=5) as sender:
-        began = time.monotonic()
         sender.sendall(
             b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n" % UPLOAD.encode()
         )
         answer = sender.recv(65536)
     assert answer.startswith(b"HTTP/1.1 413")
-    assert time.monotonic() - began < 1
 
 
 def test_an_endless_chunked_body_is_cut_and_its_connection_closed(port):
