@@ -18,7 +18,7 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-PATIENCE_MS = 60_000  # a loaded machine is slow; a broken page stays broken
+PATIENCE_MS = 240_000  # a loaded machine is slow, also at training six models; a broken page stays broken
 expect.set_options(timeout=PATIENCE_MS)
 
 
