@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from deployments_app.gateway_report import Report, report_from_json
 from deployments_app.gateway_tokens import scope_of
 from deployments_app.gateway_wire import WireError, routes_to_json
-from deployments_app.routing import routes_for_gateway
+from deployments_app.known_routes import known_routes
 from deployments_app.selectors import shoppers_to_compare
 from deployments_app.services.gateways import may_report, record_gateway_report
 from portal.core.errors import InvalidInput, NotPermitted, PortalError
@@ -49,7 +49,7 @@ def gateway_routes(request: HttpRequest, *, only: str = "") -> HttpResponse:
     scope = request.GET.get("backend", "local")
     if only not in ("", scope):
         return refuse(request, _OTHER)
-    routes = routes_for_gateway(scope)
+    routes = known_routes(scope)
     tag = f'"{routes.version}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponse(status=304, headers={"ETag": tag})
