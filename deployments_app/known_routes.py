@@ -9,10 +9,10 @@ import time
 from django.db import connection
 
 from deployments_app.gateway_wire import Routes
-from deployments_app.routing import routes_for_gateway
+from deployments_app.routing import REHEARSED_FOR, WATCHED_FOR, routes_for_gateway
 
 MAX_AGE_S = 1.0  # keys expire, and measuring ends, by the clock alone
-# What `routing` reads, without rollouts of long ago. Rows have ids, so that no two cancel each other out.
+# What `routing` reads, without what is measured no more. Rows have ids, so that no two cancel each other out.
 FINGERPRINT = """
 SELECT bit_xor(hashtextextended(written, 0)) FROM (
     SELECT (id, slug)::text AS written FROM core_shop
@@ -24,9 +24,9 @@ SELECT bit_xor(hashtextextended(written, 0)) FROM (
               FROM deployments_app_servingkey
     UNION ALL SELECT (id, deployment_id, kind, status, received_at, from_release_id, release_id)::text
               FROM deployments_app_rollout
-              WHERE finished_at IS NULL OR received_at > now() - interval '1 minute'
+              WHERE finished_at IS NULL OR received_at > now() - %s
     UNION ALL SELECT (id, deployment_id, received_at, from_release_id, to_release_id)::text
-              FROM deployments_app_rehearsal WHERE received_at > now() - interval '1 minute'
+              FROM deployments_app_rehearsal WHERE received_at > now() - %s
 ) AS everything
 """
 
@@ -36,7 +36,7 @@ _known: dict[str, tuple[int | None, float, Routes]] = {}  # by scope: fingerprin
 def known_routes(scope: str) -> Routes:
     """Give `routes_for_gateway(scope)` as of now, save that the clock alone takes effect within a second."""
     with connection.cursor() as cursor:
-        cursor.execute(FINGERPRINT)
+        cursor.execute(FINGERPRINT, [WATCHED_FOR, REHEARSED_FOR])
         (fingerprint,) = cursor.fetchone()
     known = _known.get(scope)
     if known is not None and known[0] == fingerprint and time.monotonic() - known[1] < MAX_AGE_S:

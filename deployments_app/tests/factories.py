@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from deployments_app.models import Deployment, Environment, Promotion, Release, Rollout, Workload
-from deployments_app.plan_rules import Plan, Step
+from deployments_app.plan_rules import AT_ONCE, Plan, Step
 from deployments_app.services.advance import advance_rollout
 from deployments_app.services.promotions import request_promotion
 from deployments_app.services.reviews import review_promotion
@@ -28,7 +28,6 @@ from portal.core.testing import make_actor, make_shop
 QUICK_PLAN = Plan(
     steps=(Step(10, 0, 100), Step(50, 0, 100), Step(100)), max_wait_s=60, ready_within_s=30
 ).to_json()
-AT_ONCE = Plan(steps=(Step(100),), max_wait_s=60, ready_within_s=30).to_json()
 GOOD = {"value": 0.31, "low": 0.29, "high": 0.33, "n": 500}
 BETTER = {"difference": 0.05, "low": 0.03, "high": 0.07, "verdict": "better", "n_users": 500}
 
@@ -129,7 +128,7 @@ class World:
 
     def make_live(self, version: ModelVersion | None = None) -> Release:
         """Bring a version to everybody in one step; needs servers that are ready at once."""
-        rollout = self.start(version, plan=AT_ONCE)
+        rollout = self.start(version, plan=AT_ONCE.to_json())
         for _ in range(12):
             if self.advance(rollout).status == "succeeded":
                 break

@@ -58,8 +58,11 @@ def test_a_frozen_server_is_left_within_half_a_second_and_then_not_asked(gateway
         upstreams["r2"].signal(signal.SIGSTOP)
         answers = [gateway.ask_for(f"u{number}") for number in range(8)]
         assert {(answer.status, answer.release, answer.arm) for answer in answers} == {(200, "r1", "r2")}
-        assert median(answer.took_ms for answer in answers[:4]) < 500
-        assert median(answer.took_ms for answer in answers[4:]) < 100  # ejected by then
+        frozen, ejected = ([answer.took_ms for answer in each] for each in (answers[:4], answers[4:]))
+        assert median(frozen) < 500
+        assert median(ejected) < 100
+        assert max(frozen) < 5 * 500  # on a machine under load
+        assert max(ejected) < 5 * 100
         upstreams["r2"].signal(signal.SIGCONT)
         wait_until(lambda: gateway.ask_for("u0").release == "r2", "the arm is back", timeout_s=6)
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.urls import Resolver404, URLPattern, resolve
 from playwright.sync_api import Browser, Page
 
 from portal.demo.client import ApiError
 from portal.urls import shop_pages
+from tests.accessibility import OF_COLOURS, serious
 from tests.browser import open_window, refusals, settle_charts
 from tests.journeys.ratings import broken
 from tests.pages import NAMES, find_pages
@@ -37,7 +37,6 @@ NOT_PAGES = {
     "promotion_decide", "deployment_rollback", "deployment_key_new", "deployment_key_revoke", "rollout_act",
     "rollout_note", "alert_acknowledge", "deployment_rehearse", "data_from_ratings", "environment_remove",
 }  # fmt: skip
-OF_COLOURS = ["color-contrast", "link-in-text-block"]  # axe's rules that another theme can break
 UNNAMED_CONTROLS = """[...document.querySelectorAll('input:not([type=hidden]), select, textarea, button')]
     .filter((each) => !each.labels?.length && !each.getAttribute('aria-label') && !each.title)
     .filter((each) => !each.textContent.trim())
@@ -170,16 +169,6 @@ def too_wide(page: Page) -> list[str]:
             break
         page.wait_for_timeout(50)
     return found
-
-
-def serious(page: Page, **options: object) -> list[tuple[str, list[str]]]:
-    """Name what breaks axe's rules, all of them unless the options name some."""
-    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
-    return [
-        (rule["id"], [f"{node['html'][:160]} {node['failureSummary'][:200]}" for node in rule["nodes"][:3]])
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize("name", [*NAMES, *STATES])

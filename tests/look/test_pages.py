@@ -1,13 +1,12 @@
 """The gallery in a real browser: widths, themes, policy, accessibility."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from tests.accessibility import OF_COLOURS, serious
 from tests.look import urls
 from tests.look.waiting import until
 
-OF_COLOURS = ["color-contrast", "link-in-text-block"]  # axe's rules that another theme can break
 PAGES = ["", "page/sign_in", "page/locked_out", "page/404", "page/403", "page/500", "page/problem"]
 
 
@@ -35,18 +34,11 @@ def test_axe_finds_nothing_serious(browser: Browser, site: str, path: str, width
     )
     page = context.new_page()
     settle(page, f"{site}/{path}")
-    serious = []
-    for theme, rules in (("light", {}), ("dark", {"runOnly": OF_COLOURS})):
-        page.emulate_media(color_scheme=theme)
-        serious += [
-            (theme, rule["id"], rule["help"], [node["html"][:120] for node in rule["nodes"][:3]])
-            for rule in Axe()
-            .run(page, options={"resultTypes": ["violations"], **rules})
-            .response["violations"]
-            if rule["impact"] in ("serious", "critical")
-        ]
+    found = {"light": serious(page)}
+    page.emulate_media(color_scheme="dark")
+    found["dark"] = serious(page, runOnly=OF_COLOURS)
     context.close()
-    assert serious == []
+    assert found == {"light": [], "dark": []}
 
 
 def test_every_page_has_one_heading_its_landmarks_and_nothing_that_the_policy_refuses(
