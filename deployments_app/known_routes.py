@@ -24,9 +24,9 @@ SELECT bit_xor(hashtextextended(written, 0)) FROM (
               FROM deployments_app_servingkey
     UNION ALL SELECT (id, deployment_id, kind, status, received_at, from_release_id, release_id)::text
               FROM deployments_app_rollout
-              WHERE finished_at IS NULL OR received_at > now() - %s
+              WHERE finished_at IS NULL OR received_at > now() - make_interval(secs => %s)
     UNION ALL SELECT (id, deployment_id, received_at, from_release_id, to_release_id)::text
-              FROM deployments_app_rehearsal WHERE received_at > now() - %s
+              FROM deployments_app_rehearsal WHERE received_at > now() - make_interval(secs => %s)
 ) AS everything
 """
 
@@ -36,7 +36,7 @@ _known: dict[str, tuple[int | None, float, Routes]] = {}  # by scope: fingerprin
 def known_routes(scope: str) -> Routes:
     """Give `routes_for_gateway(scope)` as of now, save that the clock alone takes effect within a second."""
     with connection.cursor() as cursor:
-        cursor.execute(FINGERPRINT, [WATCHED_FOR, REHEARSED_FOR])
+        cursor.execute(FINGERPRINT, [WATCHED_FOR.total_seconds(), REHEARSED_FOR.total_seconds()])
         (fingerprint,) = cursor.fetchone()
     known = _known.get(scope)
     if known is not None and known[0] == fingerprint and time.monotonic() - known[1] < MAX_AGE_S:
