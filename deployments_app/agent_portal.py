@@ -46,11 +46,11 @@ class Portal:
         self._etag = ""
 
     def fetch_routes(self) -> Fetched | None:
-        """Ask for routes newer than the last ones: None when there are none.
+        """Ask for routes newer than the last ones, and wait for them a little: None when there are none.
 
         Raises PortalUnavailable; routes that cannot be read raise it too, and are asked for again.
         """
-        condition = {"If-None-Match": self._etag} if self._etag else {}
+        condition = {"If-None-Match": self._etag, "Prefer": "wait=1"} if self._etag else {}
         asked_at = time.time()
         status, headers, content = self._request("GET", self._routes_path, None, condition)
         answered_at = time.time()

@@ -1,4 +1,4 @@
-"""What the agents beside the gateways ask and tell, below /gateway/v1/; each asks ten times a second."""
+"""What the agents beside the gateways ask and tell, below /gateway/v1/; each always asks again."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from deployments_app.gateway_report import Report, report_from_json
 from deployments_app.gateway_tokens import scope_of
 from deployments_app.gateway_wire import WireError, routes_to_json
-from deployments_app.known_routes import known_routes
+from deployments_app.known_routes import await_routes, known_routes
 from deployments_app.selectors import shoppers_to_compare
 from deployments_app.services.gateways import may_report, record_gateway_report
 from portal.core.errors import InvalidInput, NotPermitted, PortalError
@@ -45,13 +45,19 @@ def agents_only(view: View) -> View:
 @agents_only
 @require_GET
 def gateway_routes(request: HttpRequest, *, only: str = "") -> HttpResponse:
-    """Answer the present routes, or 304 when the agent has them."""
+    """Answer the present routes, or 304 when the agent has them.
+
+    An agent that prefers to wait (RFC 7240, section 4.3) is answered when there are others, or half a
+    second later.
+    """
     scope = request.GET.get("backend", "local")
     if only not in ("", scope):
         return refuse(request, _OTHER)
-    routes = known_routes(scope)
+    has = request.headers.get("If-None-Match", "")
+    waits = request.headers.get("Prefer", "").startswith("wait=")
+    routes = await_routes(scope, other_than=has.strip('"')) if waits else known_routes(scope)
     tag = f'"{routes.version}"'
-    if request.headers.get("If-None-Match") == tag:
+    if has == tag:
         return HttpResponse(status=304, headers={"ETag": tag})
     body = json.dumps(routes_to_json(routes, timezone.now()), separators=(",", ":"))
     headers = {"ETag": tag, "Cache-Control": "no-store"}

@@ -6,6 +6,7 @@ Weights change in the transaction of the decision; every gateway's agent fetches
 import secrets
 from datetime import timedelta
 
+from deployments_app.known_routes import tell_waiting_agents
 from deployments_app.models import Deployment, Release, Rollout
 from deployments_app.services.workloads import wake_deployment
 from portal.core.clock import database_now
@@ -64,4 +65,5 @@ def _write(deployment: Deployment, **fields: object) -> None:
     for name, value in fields.items():
         setattr(deployment, name, value)
     deployment.save(update_fields=[name.removesuffix("_id") for name in fields])
+    tell_waiting_agents()  # first: whoever is to look after the servers can wait for shoppers
     wake_deployment(deployment)

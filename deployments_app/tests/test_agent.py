@@ -106,7 +106,7 @@ def test_the_portal_learns_what_each_arm_did(
         )
 
 
-def test_the_agent_asks_ten_times_a_second_and_mostly_hears_not_modified(
+def test_a_portal_that_answers_at_once_is_asked_ten_times_a_second(
     gateway: Gateway, portal: PortalStandIn, upstreams: dict[str, Upstream]
 ) -> None:
     portal.publish(deployment(upstreams, {"r1": 100}))
