@@ -112,10 +112,18 @@ TEMPLATES = [
 DATABASES = {
     "default": dj_database_url.parse(setting("DATABASE_URL"), conn_max_age=0, conn_health_checks=True)
 }
+# Rows are read with what they belong to, in up to twenty joins by key, in an order that is good already. To
+# weigh every order of eight tables takes PostgreSQL most of such a query's time (7 of 8 ms for a rollout).
+_LIMITS = {
+    "lock_timeout": 5000,
+    "statement_timeout": 30000,
+    "idle_in_transaction_session_timeout": 30000,
+    "join_collapse_limit": 4,
+}
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     "connect_timeout": 2,
-    "options": "-c lock_timeout=5000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000",
+    "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
 }
 if setting("DATABASE_POOL", "0") == "1":
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 16, "timeout": 2}
