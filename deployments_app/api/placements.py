@@ -116,7 +116,7 @@ class RollbackView(ApiView):
         rollout = rollbacks.roll_back(
             self.actor,
             self.shop,
-            selectors.deployment(self.shop, deployment_id),
+            selectors.bare_deployment(self.shop, deployment_id),
             to_release=self.read(RollbackSerializer)["to_release"],
             received_at=self.received_at,
         )

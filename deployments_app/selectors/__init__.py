@@ -3,6 +3,7 @@
 from deployments_app.selectors.history import Moment, Period, last_rehearsal, moment, periods
 from deployments_app.selectors.rows import (
     GATEWAY_LIVE_S,
+    bare_deployment,
     count_waiting,
     deployment,
     deployment_feed,
@@ -49,6 +50,7 @@ __all__ = [
     "RollbackTarget",
     "Standing",
     "allowed_actions",
+    "bare_deployment",
     "count_waiting",
     "deployment",
     "deployment_feed",

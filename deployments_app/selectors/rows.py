@@ -68,6 +68,11 @@ def deployment(shop: Shop, name: str) -> Deployment:
     return _one(deployments(shop), Q(pk=name) | Q(slug=name), name, "placement")
 
 
+def bare_deployment(shop: Shop, name: str) -> Deployment:
+    """Find one by id or short name, without what `deployment` reads with it; raises NotFound."""
+    return _one(Deployment.objects.filter(shop=shop), Q(pk=name) | Q(slug=name), name, "placement")
+
+
 def releases(shop: Shop) -> QuerySet[Release]:
     """Releases of all placements, newest first, with their servers."""
     return (

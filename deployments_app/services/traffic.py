@@ -39,10 +39,14 @@ def take_back(deployment: Deployment, rollout: Rollout) -> None:
         wake_deployment(deployment)
 
 
-def make_stable(deployment: Deployment, release: Release) -> None:
-    """Make a release the one for everybody; what was stable stays warm, so that one can go back."""
+def make_stable(deployment: Deployment, release: Release, **also: str) -> None:
+    """Make a release the one for everybody; what was stable stays warm, so that one can go back.
+
+    also: further columns of the same write.
+    """
     now = database_now()
     fields = {
+        **also,
         "stable_id": release.pk,
         "canary_id": None,
         "canary_weight_pct": 0,
@@ -57,8 +61,7 @@ def make_stable(deployment: Deployment, release: Release) -> None:
 
 def switch_at_once(deployment: Deployment, rollout: Rollout) -> None:
     """Make a rollback's release the one for everybody, with a salt of its own."""
-    make_stable(deployment, rollout.release)
-    _write(deployment, salt=rollout.salt)
+    make_stable(deployment, rollout.release, salt=rollout.salt)
 
 
 def _write(deployment: Deployment, **fields: object) -> None:

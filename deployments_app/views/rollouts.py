@@ -92,7 +92,7 @@ def rollout_note(request: ShopRequest, rollout_id: str) -> HttpResponse:
 def roll_back(request: ShopRequest, deployment_id: str) -> HttpResponse:
     """Give everybody an earlier release: one press, no question; measured from its arrival."""
     received_at = timezone.now()
-    deployment = selectors.deployment(request.shop, deployment_id)
+    deployment = selectors.bare_deployment(request.shop, deployment_id)
     try:
         rollout = rollbacks.roll_back(
             request.actor,
