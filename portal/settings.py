@@ -107,8 +107,8 @@ TEMPLATES = [
     }
 ]
 
-# The web process keeps a small pool; under ASGI each request has its own thread, so persistent
-# connections per thread would pile up. Tests and commands open one connection each.
+# Processes that ask often keep a small pool; under ASGI each request has its own thread, so persistent
+# connections per thread would pile up. Tests, commands and training open one connection each.
 DATABASES = {
     "default": dj_database_url.parse(setting("DATABASE_URL"), conn_max_age=0, conn_health_checks=True)
 }
