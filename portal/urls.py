@@ -25,8 +25,7 @@ shop_pages = [
 
 urlpatterns = [
     path("", views.start, name="start"),
-    path("sign-in", accounts.SignIn.as_view(), name="sign_in"),
-    path("sign-in/<str:user_id>/<str:token>", accounts.sign_in_by_link, name="sign_in_by_link"),
+    path("", include("portal.sign_in_urls")),
     path("sign-out", accounts.SignOut.as_view(), name="sign_out"),
     path("password", accounts.change_password, name="password"),
     path("theme", accounts.theme, name="theme"),

@@ -3,15 +3,14 @@
 import secrets
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
-from django.urls import reverse
 
 from deployments_app.models import Deployment, Environment
 from deployments_app.services.environments import create_deployment, create_environment
 from portal.core.actors import system
 from portal.core.models import Role, Shop, User
-from portal.core.people import add_person, open_shop, sign_in_links
+from portal.core.people import add_person, open_shop
+from portal.sign_in_urls import one_time_link
 
 SLUG, NAME = "nordic-attic", "Nordic Attic"
 PEOPLE = {
@@ -34,8 +33,7 @@ class DemoPerson:
     def sign_in_link(self) -> str:
         """Make the one-time link; valid until the person signs in."""
         self.user.refresh_from_db()
-        path = reverse("sign_in_by_link", args=[self.user.pk, sign_in_links.make_token(self.user)])
-        return settings.PUBLIC_URL + path
+        return one_time_link(self.user)
 
 
 def prepare_shop() -> tuple[Shop, dict[Role, DemoPerson], Deployment]:
