@@ -1,5 +1,6 @@
 """Whom Envoy charges for what, and the totals an agent makes of it."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from deployments_app.tests.gateway_rig import (
     running_upstreams,
     wait_until,
 )
+
+PATIENCE_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +47,16 @@ class Counting:
         self.read()
 
     def read(self) -> dict[str, ArmReport]:
-        for _ in range(2):  # times trail by one scrape
+        """Scrape until the times, which trail by a scrape or two, are those of all answers."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
             self.counts.add(self.envoy.scrape())
-        return {arm.release_id: arm for arm in self.counts.reports()}
+            arms = {arm.release_id: arm for arm in self.counts.reports()}
+            timed = {name: arm.latency_ms[-1][1] if arm.latency_ms else 0 for name, arm in arms.items()}
+            if timed == {name: arm.requests_total for name, arm in arms.items()}:
+                return arms
+            assert time.monotonic() < deadline, (timed, arms)
+            time.sleep(0.02)
 
 
 def totals(arm: ArmReport) -> tuple[int, int, int]:
