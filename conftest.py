@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -11,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.chromium import MISSING, chromium_path
 from tests.running_stack import RunningStack
 from tests.services import SharedServers, separate_stack, separate_worker
 
 ROOT = Path(__file__).parent
 SERVERS = pytest.StashKey[SharedServers]()
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = chromium_path()
 
 
 @cache
 def browser_problem() -> str | None:
     """Say what keeps this machine from opening pages: no Chromium, or a driver that lacks a library."""
     if CHROMIUM is None:
-        return "Chromium is not installed (Debian: apt-get install chromium)"
+        return MISSING
     playwright = find_spec("playwright")
     assert playwright is not None
     assert playwright.origin is not None

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from shutil import which
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.chromium import MISSING, chromium_path
 
 FLAGS = [
     "--no-sandbox",
@@ -22,18 +23,13 @@ PATIENCE_MS = 240_000  # a loaded machine is slow, also at training six models; 
 expect.set_options(timeout=PATIENCE_MS)
 
 
-def chromium_path() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = which(name)
-        if found:
-            return found
-    raise FileNotFoundError("Chromium is not installed (Debian: apt-get install chromium)")
-
-
 @contextmanager
 def open_browser() -> Iterator[Browser]:
+    path = chromium_path()
+    if path is None:
+        raise FileNotFoundError(MISSING)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:
             yield browser
         finally:
