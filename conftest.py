@@ -15,6 +15,7 @@ from tests.running_stack import RunningStack
 from tests.services import SharedServers, separate_stack, separate_worker
 
 ROOT = Path(__file__).parent
+PATIENT = ("engine", "models_app", "monitoring_app", "tests/journeys/test_every_page.py")
 SERVERS = pytest.StashKey[SharedServers]()
 CHROMIUM = chromium_path()
 
@@ -68,8 +69,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def is_patient(item: pytest.Item) -> bool:
     """Tell whether a test may wait for the processor: it has no deadline, and its servers are as it says."""
-    waits = any(item.path.is_relative_to(ROOT / app) for app in ("engine", "models_app", "monitoring_app"))
-    return waits or "told" in getattr(item, "fixturenames", ())
+    return any(item.path.is_relative_to(ROOT / path) for path in PATIENT) or "told" in getattr(
+        item, "fixturenames", ()
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         if is_patient(item):
             item.add_marker(pytest.mark.patient)
-        if "stack" in fixtures or item.get_closest_marker("journey") or item.get_closest_marker("fault"):
+        elif "stack" in fixtures or item.get_closest_marker("journey") or item.get_closest_marker("fault"):
             item.add_marker(pytest.mark.alone)
         if "chromium" in fixtures and (problem := browser_problem()) is not None:
             item.add_marker(pytest.mark.skip(reason=problem))

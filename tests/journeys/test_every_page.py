@@ -163,7 +163,7 @@ def look_at(page: Page, address: str, *, charts: bool) -> None:
 
 def too_wide(page: Page) -> list[str]:
     """Name what sticks out to the right; charts get a moment to take the new width."""
-    for _ in range(60):
+    for _ in range(400):
         found: list[str] = page.evaluate(TOO_WIDE)
         if not found:
             break
