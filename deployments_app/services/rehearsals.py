@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from deployments_app.known_routes import tell_waiting_agents
 from deployments_app.models import Deployment, Rehearsal
 from deployments_app.routing import REHEARSED_FOR
 from deployments_app.selectors import rollback_target
@@ -56,6 +57,7 @@ def rehearse_rollback(
             received_at=received_at,
             created_by=actor.user,
         )
+        tell_waiting_agents()
         record(
             "rollback.rehearsed",
             made,
