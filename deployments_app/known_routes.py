@@ -9,15 +9,16 @@ import threading
 import time
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from deployments_app.gateway_wire import Routes
 from deployments_app.routing import REHEARSED_FOR, WATCHED_FOR, routes_for_gateway
 
 KEPT = 100  # scopes; begun anew beyond
-MAX_AGE_S = 1.0  # keys expire, and measuring ends, by the clock alone
 LOOK_S = 0.1  # how often the database is asked for what another process changed
 HELD_S = 0.5  # how long an agent waits for news at most: it has to stay able to stop
-# What `routing` reads, without what is measured no more. Rows have ids, so that no two cancel each other out.
+# What `routing` reads, and what it makes of the clock: keys expire, and measuring ends, without a write.
+# Rows have ids, so that no two cancel each other out.
 FINGERPRINT = """
 SELECT bit_xor(hashtextextended(written, 0)) FROM (
     SELECT (id, slug)::text AS written FROM core_shop
@@ -25,13 +26,13 @@ SELECT bit_xor(hashtextextended(written, 0)) FROM (
     UNION ALL SELECT (id, slug, shop_id, environment_id, salt, is_open, stable_id, canary_id,
                       canary_weight_pct, canary_mirror_pct)::text FROM deployments_app_deployment
     UNION ALL SELECT (release_id, endpoints, service, is_wanted)::text FROM deployments_app_workload
-    UNION ALL SELECT (id, deployment_id, public_jwk, revoked_at, expires_at)::text
+    UNION ALL SELECT (id, deployment_id, public_jwk, revoked_at, expires_at > %(now)s)::text
               FROM deployments_app_servingkey
-    UNION ALL SELECT (id, deployment_id, kind, status, received_at, from_release_id, release_id)::text
-              FROM deployments_app_rollout
-              WHERE finished_at IS NULL OR received_at > now() - make_interval(secs => %s)
+    UNION ALL SELECT (id, deployment_id, kind, status, received_at, from_release_id, release_id,
+                      received_at > %(watched_since)s)::text
+              FROM deployments_app_rollout WHERE finished_at IS NULL OR received_at > %(watched_since)s
     UNION ALL SELECT (id, deployment_id, received_at, from_release_id, to_release_id)::text
-              FROM deployments_app_rehearsal WHERE received_at > now() - make_interval(secs => %s)
+              FROM deployments_app_rehearsal WHERE received_at > %(rehearsed_since)s
 ) AS everything
 """
 
@@ -54,21 +55,23 @@ class _News:
 
 
 _news = _News()
-_known: dict[str, tuple[int | None, float, Routes]] = {}  # by scope: fingerprint, when built, the routes
+_known: dict[str, tuple[int | None, Routes]] = {}  # by scope: their fingerprint, the routes
 
 
 def known_routes(scope: str) -> Routes:
-    """Give `routes_for_gateway(scope)` as of now, save that the clock alone takes effect within a second."""
+    """Give `routes_for_gateway(scope)` as of now."""
+    now = timezone.now()
+    moments = {"now": now, "watched_since": now - WATCHED_FOR, "rehearsed_since": now - REHEARSED_FOR}
     with connection.cursor() as cursor:
-        cursor.execute(FINGERPRINT, [WATCHED_FOR.total_seconds(), REHEARSED_FOR.total_seconds()])
+        cursor.execute(FINGERPRINT, moments)
         (fingerprint,) = cursor.fetchone()
     known = _known.get(scope)
-    if known is not None and known[0] == fingerprint and time.monotonic() - known[1] < MAX_AGE_S:
-        return known[2]
-    routes = routes_for_gateway(scope)
+    if known is not None and known[0] == fingerprint:
+        return known[1]
+    routes = routes_for_gateway(scope, now)
     if len(_known) >= KEPT:  # an agent can ask for any name
         _known.clear()
-    _known[scope] = fingerprint, time.monotonic(), routes
+    _known[scope] = fingerprint, routes
     return routes
 
 

@@ -28,14 +28,14 @@ Row = dict[str, Any]
 Place = tuple[str, str]  # placement, release
 
 
-def routes_for_gateway(scope: str = "local") -> Routes:
+def routes_for_gateway(scope: str = "local", now: datetime | None = None) -> Routes:
     """Build the routes of every placement that a gateway serves, in five queries.
 
     scope: an environment whose gateways are its own, or the backend of all environments that share some.
     An arm is a release that is live, canary, or still loaded; the latter with weight 0, so that Envoy
     knows its servers before a click sends everybody there.
     """
-    now = timezone.now()
+    now = now or timezone.now()
     placements = Deployment.objects.filter(_within(scope)).values(*_PLACEMENT)
     servers: dict[str, list[Row]] = defaultdict(list)
     for row in Workload.objects.filter(_within(scope, "release__deployment__")).values(*_SERVERS):

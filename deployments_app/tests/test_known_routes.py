@@ -1,11 +1,13 @@
 """Routes handed out again are the present ones: whatever changes them is in the next answer."""
 
+import time
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from deployments_app import known_routes as memory
+from deployments_app import routing
 from deployments_app.known_routes import known_routes
 from deployments_app.models import Deployment, Environment, Rehearsal, Release, Rollout, ServingKey, Workload
 from deployments_app.routing import routes_for_gateway
@@ -19,8 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def live(world, monkeypatch):
-    """Two releases, a key, and routes that are known and never too old."""
-    monkeypatch.setattr(memory, "MAX_AGE_S", 3600.0)
+    """Two releases, a key, and routes that are known."""
     monkeypatch.setattr(memory, "_known", {})
     world.make_live()
     world.make_live()
@@ -110,12 +111,34 @@ def test_a_change_is_in_the_next_answer(live, change):
     assert known_routes("local") != before or change == "the measuring is over"
 
 
-def test_a_key_that_expires_is_gone_within_a_second(live, monkeypatch):
-    soon = timezone.now() + timedelta(milliseconds=1)
-    ServingKey.objects.update(expires_at=soon)
-    known_routes("local")
-    monkeypatch.setattr(memory, "MAX_AGE_S", 0.0)
-    assert known_routes("local").deployments[0].keys == ()
+SHORT_S = 2.0  # long enough for a busy machine to look before it is over
+
+
+def expire_soon(live, monkeypatch):
+    ServingKey.objects.update(expires_at=timezone.now() + timedelta(seconds=SHORT_S))
+    return lambda route: route.keys
+
+
+def roll_back_and_measure_shortly(live, monkeypatch):
+    for module in (memory, routing):
+        monkeypatch.setattr(module, "WATCHED_FOR", timedelta(seconds=SHORT_S))
+    roll_back(live.operator, live.shop, live.deployment)
+    return lambda route: route.watch
+
+
+def rehearse_shortly(live, monkeypatch):
+    for module in (memory, routing):
+        monkeypatch.setattr(module, "REHEARSED_FOR", timedelta(seconds=SHORT_S))
+    rehearse(live)
+    return lambda route: route.rehearsal
+
+
+@pytest.mark.parametrize("begin", [expire_soon, roll_back_and_measure_shortly, rehearse_shortly])
+def test_what_the_clock_alone_ends_is_gone_at_once(live, monkeypatch, begin):
+    ends = begin(live, monkeypatch)
+    assert ends(known_routes("local").deployments[0])
+    time.sleep(SHORT_S)
+    assert not ends(known_routes("local").deployments[0])
 
 
 def test_names_that_nobody_serves_fill_no_memory(live, monkeypatch):
