@@ -12,7 +12,7 @@ import pytest
 
 from tests.chromium import MISSING, chromium_path
 from tests.running_stack import RunningStack
-from tests.services import SharedServers, separate_stack, separate_worker
+from tests.services import SESSION, SharedServers, separate_stack, separate_worker
 
 ROOT = Path(__file__).parent
 PATIENT = ("engine", "models_app", "monitoring_app", "tests/journeys/test_every_page.py")
@@ -62,7 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
         from django.conf import settings
 
-        settings.DATABASES  # noqa: B018 - reads them, so that pytest-django sets Django up
+        database = settings.DATABASES["default"]  # reads them, so that pytest-django sets Django up
+        database["TEST"] = {"NAME": f"test_{database['NAME']}{SESSION}"}
     if distributes and not only_arithmetic(config):
         config.stash[SERVERS].start()
 

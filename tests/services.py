@@ -26,6 +26,10 @@ OWN_SETTINGS = (
     "DJANGO_SETTINGS_MODULE",
 )
 
+# Names a second session of tests at the same time, so that both can use the same servers, if some are given.
+SESSION = os.environ.get("AISLE_TEST_SESSION", "")
+REDIS_DATABASES = 16
+
 
 class Keeper:
     """A child process that keeps servers alive until `close`, or until this process is gone."""
@@ -107,7 +111,8 @@ def separate_worker(number: int) -> None:
     """Give a worker of pytest-xdist its own folder and its own Redis database; pytest-django gives it its own
     PostgreSQL database."""
     use_folder(Path(os.environ["AISLE_HOME"]).with_name(f"gw{number}"))
-    os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rsplit("/", 1)[0] + f"/{number}"
+    database = number + (REDIS_DATABASES // 2 if SESSION else 0)
+    os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rsplit("/", 1)[0] + f"/{database}"
 
 
 def temporary_folder(prefix: str) -> Path:
