@@ -14,7 +14,7 @@ INTRODUCTION = """# How fast it is, beside others
 Each ratio is ours over the peer's: the median of pairs run in turn, on one machine in one run.
 Seconds of one machine mean little on another; ratios carry over.
 """
-SECTION = re.compile(r"^## (.+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def write_section(path: Path, title: str, written_by: str, rows: list[Row], seconds: float) -> None:
