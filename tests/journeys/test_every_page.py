@@ -41,6 +41,8 @@ UNNAMED_CONTROLS = """[...document.querySelectorAll('input:not([type=hidden]), s
     .filter((each) => !each.labels?.length && !each.getAttribute('aria-label') && !each.title)
     .filter((each) => !each.textContent.trim())
     .map((each) => each.outerHTML.slice(0, 120))"""
+EMPTY_HELP = """[...document.querySelectorAll('.help')].filter((each) => !each.textContent.trim())
+    .map((each) => each.id || each.outerHTML)"""
 DESCRIBED = """(each) => [each, each.closest('fieldset')]
     .map((part) => part?.getAttribute('aria-describedby') ?? '').join(' ')"""
 LOOSE_TABLES = """[...document.querySelectorAll('main table')]
@@ -147,6 +149,7 @@ def look_at(page: Page, address: str, *, charts: bool) -> None:
         "language": page.get_attribute("html", "lang") != "en",
         "title": not page.title().endswith("Aisle"),
         "controls without a name": page.evaluate(UNNAMED_CONTROLS),
+        "help without words": page.evaluate(EMPTY_HELP),
         "tables that push the page": page.evaluate(LOOSE_TABLES),
         "charts not drawn": page.locator("[data-chart]:not(:has(svg.main-svg))").count(),
     }
