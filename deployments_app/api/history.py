@@ -91,7 +91,7 @@ class RehearsalsView(ApiView):
     @extend_schema(responses=RehearsalSerializer(many=True), operation_id="deployments_rehearsals")
     def get(self, request: Request, deployment_id: str) -> Response:
         authorize(self.actor, "rollouts.read", self.shop)
-        deployment = selectors.deployment(self.shop, deployment_id)
+        deployment = selectors.bare_deployment(self.shop, deployment_id)
         return self.page(deployment.rehearsals.all(), RehearsalSerializer)
 
     @extend_schema(
@@ -99,7 +99,7 @@ class RehearsalsView(ApiView):
     )
     def post(self, request: Request, deployment_id: str) -> Response:
         self.read(EmptySerializer)
-        deployment = selectors.deployment(self.shop, deployment_id)
+        deployment = selectors.bare_deployment(self.shop, deployment_id)
         made = rehearse_rollback(self.actor, self.shop, deployment, self.received_at)
         return Response(RehearsalSerializer(made).data, status=201)
 

@@ -98,7 +98,7 @@ class DeploymentEventsView(ApiView):
     @extend_schema(responses=FeedSerializer(many=True), operation_id="deployments_events")
     def get(self, request: Request, deployment_id: str) -> Response:
         authorize(self.actor, "rollouts.read", self.shop)
-        found = selectors.deployment(self.shop, deployment_id)
+        found = selectors.bare_deployment(self.shop, deployment_id)
         return self.page(selectors.deployment_feed(found), FeedSerializer)
 
 
@@ -130,7 +130,7 @@ class ServingKeysView(ApiView):
     @extend_schema(responses=ServingKeySerializer(many=True), operation_id="serving_keys_list")
     def get(self, request: Request, deployment_id: str) -> Response:
         authorize(self.actor, "rollouts.read", self.shop)
-        found = selectors.deployment(self.shop, deployment_id)
+        found = selectors.bare_deployment(self.shop, deployment_id)
         return self.page(selectors.serving_keys(found), ServingKeySerializer)
 
     @extend_schema(
@@ -139,7 +139,7 @@ class ServingKeysView(ApiView):
         operation_id="serving_keys_create",
     )
     def post(self, request: Request, deployment_id: str) -> Response:
-        found = selectors.deployment(self.shop, deployment_id)
+        found = selectors.bare_deployment(self.shop, deployment_id)
         key, text = keys.issue_serving_key(self.actor, self.shop, found, **self.read(NewServingKeySerializer))
         return Response(ShownServingKeySerializer(key, context={"text": text}).data, status=201)
 
@@ -147,7 +147,7 @@ class ServingKeysView(ApiView):
 class ServingKeyView(ApiView):
     @extend_schema(responses={204: None}, operation_id="serving_keys_revoke")
     def delete(self, request: Request, deployment_id: str, key_id: str) -> Response:
-        found = selectors.deployment(self.shop, deployment_id)
+        found = selectors.bare_deployment(self.shop, deployment_id)
         keys.revoke_serving_key(self.actor, self.shop, found, key_id)
         return Response(status=204)
 
@@ -160,7 +160,8 @@ class ReleasesView(ApiView):
         authorize(self.actor, "rollouts.read", self.shop)
         rows = selectors.releases(self.shop)
         if "deployment" in request.query_params:
-            rows = rows.filter(deployment=selectors.deployment(self.shop, request.query_params["deployment"]))
+            found = selectors.bare_deployment(self.shop, request.query_params["deployment"])
+            rows = rows.filter(deployment=found)
         return self.page(rows, ReleaseSerializer)
 
 

@@ -36,7 +36,8 @@ class PromotionsView(ApiView):
         authorize(self.actor, "promotions.read", self.shop)
         rows = narrow(selectors.promotions(self.shop), request, status=Promotion.STATUSES)
         if "deployment" in request.query_params:
-            rows = rows.filter(deployment=selectors.deployment(self.shop, request.query_params["deployment"]))
+            found = selectors.bare_deployment(self.shop, request.query_params["deployment"])
+            rows = rows.filter(deployment=found)
         return self.page(rows, PromotionSerializer)
 
     @extend_schema(

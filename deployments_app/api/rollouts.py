@@ -34,7 +34,8 @@ class RolloutsView(ApiView):
             selectors.rollouts(self.shop), request, status=Rollout.STATUSES, kind=("promote", "rollback")
         )
         if "deployment" in request.query_params:
-            rows = rows.filter(deployment=selectors.deployment(self.shop, request.query_params["deployment"]))
+            found = selectors.bare_deployment(self.shop, request.query_params["deployment"])
+            rows = rows.filter(deployment=found)
         return self.page(rows, RolloutSerializer)
 
 

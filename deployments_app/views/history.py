@@ -72,7 +72,7 @@ def time_machine(request: ShopRequest, deployment_id: str) -> HttpResponse:
 def rehearse(request: ShopRequest, deployment_id: str) -> HttpResponse:
     """Measure a rollback without a shopper noticing."""
     received_at = timezone.now()
-    deployment = selectors.deployment(request.shop, deployment_id)
+    deployment = selectors.bare_deployment(request.shop, deployment_id)
     try:
         made = rehearse_rollback(request.actor, request.shop, deployment, received_at)
     except Conflict as error:

@@ -127,7 +127,7 @@ def key_new(request: ShopRequest, deployment_id: str) -> HttpResponse:
 
 @require_POST
 def key_revoke(request: ShopRequest, deployment_id: str, key_id: str) -> HttpResponse:
-    deployment = selectors.deployment(request.shop, deployment_id)
+    deployment = selectors.bare_deployment(request.shop, deployment_id)
     key = keys.revoke_serving_key(request.actor, request.shop, deployment, key_id)
     messages.success(request, f"Key {key.name} is revoked. Every gateway refuses it within a second.")
     return redirect("deployment_detail", request.shop.slug, deployment.pk)
