@@ -4,14 +4,11 @@
 the database's passwords) and settings under the names that `portal.settings` reads.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,13 +118,6 @@ class StackHome:
         self.supervisor_socket.unlink(missing_ok=True)
         if self.supervisor_socket.parent != self.run and self.supervisor_socket.parent.exists():
             self.supervisor_socket.parent.rmdir()
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep two commands from starting or stopping the same stack at once."""
-        with (self.path / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
 
     def _choose_port(self, name: str, preferred: int | None) -> None:
         taken = {int(self.values[other]) for other in PREFERRED_PORTS if other in self.values}

@@ -13,6 +13,7 @@ from portal.stack import postgres_server, redis_server
 from portal.stack.errors import StackFailed
 from portal.stack.home import CODE_DIR, StackHome
 from portal.stack.leftovers import end_processes, model_servers, supervised_processes
+from portal.stack.locks import one_at_a_time
 from portal.stack.ports import is_free
 from portal.stack.programs import (
     application,
@@ -46,7 +47,7 @@ def bring_up(home: StackHome, say: Say, *, deadline_s: float = STARTUP_DEADLINE_
     began = time.monotonic()
     deadline = began + deadline_s
     home.path.mkdir(parents=True, exist_ok=True)
-    with home.lock():
+    with one_at_a_time(home.path):
         home.load()
         home.prepare()
         supervisor = Supervisor(home)
@@ -66,7 +67,7 @@ def bring_down(home: StackHome) -> bool:
     """Stop everything, model servers too; returns whether anything ran."""
     if not home.path.exists():
         return False
-    with home.lock():
+    with one_at_a_time(home.path):
         supervisor = Supervisor(home)
         was_running = supervisor.is_running()
         supervisor.stop()

@@ -5,14 +5,11 @@ start-up would make; a plain user runs it as himself. It listens on loopback TCP
 (SCRAM): a Unix socket's path may be at most 107 bytes long, and folders may be deeper than that.
 """
 
-import fcntl
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from portal.stack.errors import NotReady, StackFailed
+from portal.stack.locks import one_at_a_time
 from portal.stack.ports import LOOPBACK
 
 SYSTEM_USER = "embedded_postgres"
@@ -41,7 +39,7 @@ def system_user() -> str | None:
     """Return whom PostgreSQL runs as: None for ourselves, else a user made for it (we are root)."""
     if os.geteuid() != 0:
         return None
-    with one_at_a_time(USERS_KEPT_IN):
+    with one_at_a_time(USERS_KEPT_IN):  # a user that another process is still making exists only in parts
         try:
             pwd.getpwnam(SYSTEM_USER)
         except KeyError:
@@ -51,17 +49,6 @@ def system_user() -> str | None:
                 capture_output=True,
             )
     return SYSTEM_USER
-
-
-@contextmanager
-def one_at_a_time(folder: str) -> Iterator[None]:
-    """Hold a lock on a folder: a user that another process is still making exists only in parts."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
 
 
 def let_pass(path: Path) -> list[Path]:
