@@ -70,9 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def is_patient(item: pytest.Item) -> bool:
     """Tell whether a test may wait for the processor: it has no deadline, and its servers are as it says."""
-    return any(item.path.is_relative_to(ROOT / path) for path in PATIENT) or "told" in getattr(
-        item, "fixturenames", ()
-    )
+    waits = any(item.path.is_relative_to(ROOT / path) for path in PATIENT)
+    return waits or "told" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(tryfirst=True)

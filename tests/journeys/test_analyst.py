@@ -226,6 +226,7 @@ def test_the_whole_way_works_without_javascript(browser, shop, files):
         page.get_by_role("button", name="Estimate again").click()
         expect(page.locator("#forecast")).to_contain_text(f"for {len(chosen)} algorithm")
         assert chosen_algorithms(page) == chosen
+        assert "als" not in chosen
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("heading", name=f"is the best of {len(chosen) + 1} runs")).to_be_visible()
         page.get_by_role("main").get_by_role("link", name="Ask for promotion").click()
